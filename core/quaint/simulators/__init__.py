@@ -1,0 +1,1 @@
+"""What runs an integer model: the exact reference, and onnxruntime."""
