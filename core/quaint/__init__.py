@@ -1,1 +1,35 @@
 """Quaint turns a trained float model into the exact integer program of an edge chip."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quaint.compare import compare as compare
+    from quaint.config import Config as Config
+    from quaint.errors import QuaintError as QuaintError
+    from quaint.numerics import FixedPoint as FixedPoint
+    from quaint.pipeline import quantize as quantize
+    from quaint.quantized import Quantized as Quantized
+    from quaint.saved import load as load
+
+#: Public name -> module. Nothing heavy is imported before it is used.
+_WHERE = {
+    "Config": "quaint.config",
+    "FixedPoint": "quaint.numerics",
+    "Quantized": "quaint.quantized",
+    "QuaintError": "quaint.errors",
+    "compare": "quaint.compare",
+    "load": "quaint.saved",
+    "quantize": "quaint.pipeline",
+}
+
+__all__ = ["Config", "FixedPoint", "Quantized", "QuaintError", "compare", "load", "quantize"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'quaint' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)

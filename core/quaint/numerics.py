@@ -28,19 +28,21 @@ class Rounding(enum.StrEnum):
     def round(self, x: ArrayLike) -> Floats:
         """``x`` rounded to whole numbers; float64 in and out, exact below 2**52."""
         x = np.asarray(x, np.float64)
+        whole: Floats
         match self:
             case Rounding.HALF_EVEN:
-                return np.rint(x)
+                whole = np.rint(x)
             case Rounding.FLOOR:
-                return np.floor(x)
-            case Rounding.CEIL:
-                return np.ceil(x)
-            case Rounding.HALF_UP:
                 whole = np.floor(x)
-                return whole + (x - whole >= 0.5)
+            case Rounding.CEIL:
+                whole = np.ceil(x)
+            case Rounding.HALF_UP:  # not floor(x + 0.5): that sum itself rounds
+                whole = np.floor(x)
+                whole = whole + (x - whole >= 0.5)
             case Rounding.HALF_AWAY:
                 whole = np.trunc(x)
-                return whole + np.copysign(np.abs(x - whole) >= 0.5, x)
+                whole = whole + np.copysign(np.abs(x - whole) >= 0.5, x)
+        return whole
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class QuantSpec:
 
 
 def _frozen(x: ArrayLike, dtype: type) -> NDArray[Any]:
-    array = np.array(x, dtype)
+    array: NDArray[Any] = np.array(x, dtype)
     array.setflags(write=False)
     return array
 
@@ -186,7 +188,8 @@ class QuantParams:
     def dequantize(self, q: ArrayLike) -> Floats:
         """Integers to real values; float64."""
         q = np.asarray(q, np.int64)
-        return (q - self.broadcast(self.zero_point, q.ndim)) * self.broadcast(self.scale, q.ndim)
+        real: Floats = (q - self.broadcast(self.zero_point, q.ndim)) * self.broadcast(self.scale, q.ndim)
+        return real
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data: what manifests and configuration dumps show."""
@@ -228,7 +231,8 @@ class FixedPoint:
 
     def to_float(self) -> Floats:
         """The real values, float64."""
-        return np.ldexp(np.asarray(self.values, np.float64), -np.asarray(self.frac_bits))
+        real: Floats = np.ldexp(np.asarray(self.values, np.float64), -np.asarray(self.frac_bits))
+        return real
 
 
 @dataclass(frozen=True, eq=False)

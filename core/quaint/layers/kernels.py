@@ -7,7 +7,6 @@ runtimes that work in float32, times a float32 factor.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -234,16 +233,22 @@ def host(k: Arithmetic[V], *xs: V, model: NDArray[np.uint8]) -> tuple[V, ...]:
     return k.host(xs, model)
 
 
+def window_steps(size: int, reach: int, stride: int, begin: int, end: int, *, ceil_mode: bool) -> int:
+    """How many windows that ``reach`` so far fit along an axis of ``size`` with borders, as ONNX pooling counts them."""
+    room = size + begin + end - reach
+    steps = (-(-room // stride) if ceil_mode else room // stride) + 1
+    if ceil_mode and (steps - 1) * stride >= size + begin:
+        steps -= 1  # a window must start inside the input or its left border
+    return steps
+
+
 def window_counts(
     size: Sequence[int], kernel_shape: Sequence[int], strides: Sequence[int], pads: Sequence[int], *, ceil_mode: bool
 ) -> NDArray[np.int64]:
     """How many true pixels each pooling window covers, shaped like the pooled map."""
     rank, counts = len(size), np.ones((), np.int64)
     for i in range(rank):
-        room = size[i] + pads[i] + pads[rank + i] - kernel_shape[i]
-        steps = (math.ceil if ceil_mode else math.floor)(room / strides[i]) + 1
-        if ceil_mode and (steps - 1) * strides[i] >= size[i] + pads[i]:
-            steps -= 1  # a window must start inside the input or its left border
+        steps = window_steps(size[i], kernel_shape[i], strides[i], pads[i], pads[rank + i], ceil_mode=ceil_mode)
         start = np.arange(steps) * strides[i] - pads[i]
         covered = np.minimum(start + kernel_shape[i], size[i]) - np.maximum(start, 0)
         counts = np.multiply.outer(counts, covered)

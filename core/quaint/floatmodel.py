@@ -1,0 +1,96 @@
+"""The float model, run: one onnxruntime session for many batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class FloatModel:
+    """A float model as one onnxruntime session.
+
+    Args:
+        model: canonical or not; not changed.
+        outputs: names of any of its values; the model's outputs if None.
+        threads: threads of onnxruntime; its own choice if None.
+    """
+
+    def __init__(self, model: ir.Model, outputs: Sequence[str] | None = None, threads: int | None = None) -> None:
+        import onnxruntime as ort
+
+        graph = model.graph
+        self.outputs = tuple(outputs) if outputs is not None else tuple(value.name or "" for value in graph.outputs)
+        self.inputs = tuple(value.name or "" for value in graph.inputs)
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if threads:
+            options.intra_op_num_threads = threads
+        self._entering = {name: name for name in self.inputs}
+        self._session = ort.InferenceSession(
+            self._serialize(model), options, providers=["CPUExecutionProvider"]
+        )
+        batch = graph.inputs[0].shape[0] if graph.inputs and graph.inputs[0].shape else None
+        self._batch = batch if isinstance(batch, int) else None
+
+    def _serialize(self, model: ir.Model) -> bytes:
+        """The model with ``self.outputs`` as its outputs; what is a graph input already is read from the feeds."""
+        graph = model.graph
+        kept = list(graph.outputs)
+        made = {value.name: value for node in graph for value in node.outputs}
+        graph.outputs[:] = [made[name] for name in self.outputs if name in made]
+        try:
+            return ir.serde.serialize_model(model).SerializeToString()
+        finally:
+            graph.outputs[:] = kept
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Outputs by name for feeds by name; the first axis is the batch, of any size."""
+        from_session = [name for name in self.outputs if name not in feeds]
+        count = len(next(iter(feeds.values())))
+        step = self._batch or count
+        parts: list[list[Any]] = []
+        for start in range(0, count, max(step, 1)):
+            part = {name: feeds[name][start : start + step] for name in self.inputs}
+            parts.append(self._session.run(from_session, part) if from_session else [])
+        results = dict(zip(from_session, (np.concatenate(column) for column in zip(*parts, strict=True)), strict=True))
+        return {name: results[name] if name in results else np.asarray(feeds[name]) for name in self.outputs}
+
+
+def extract(model: ir.Model, nodes: Sequence[ir.Node], outputs: Sequence[str]) -> tuple[list[str], bytes]:
+    """The subgraph of ``nodes`` as a model of its own.
+
+    Returns:
+        Names of the tensors that it reads from outside, and its serialized bytes.
+    """
+    graph = model.graph
+    made = {value.name: value for node in nodes for value in node.outputs}
+    read = {value.name or "": value for node in nodes for value in node.inputs if value is not None}
+    constants = [value for name, value in read.items() if name in graph.initializers]
+    entering = [value for name, value in read.items() if name not in made and name not in graph.initializers]
+    clones: dict[str | None, ir.Value] = {}
+    for value in [*entering, *constants]:
+        clones[value.name] = ir.Value(
+            name=value.name, shape=value.shape, type=value.type, const_value=value.const_value
+        )
+    copies = []
+    for node in nodes:
+        outs = [ir.Value(name=value.name, shape=value.shape, type=value.type) for value in node.outputs]
+        clones.update((value.name, value) for value in outs)
+        inputs = [clones[value.name] if value is not None else None for value in node.inputs]
+        copies.append(ir.Node(node.domain, node.op_type, inputs, list(node.attributes.values()), outputs=outs, name=node.name))
+    part = ir.Graph(
+        [clones[value.name] for value in entering],
+        [clones[name] for name in outputs],
+        nodes=copies,
+        initializers=[clones[value.name] for value in constants],
+        opset_imports=dict(graph.opset_imports),
+        name="host",
+    )
+    data = ir.serde.serialize_model(ir.Model(part, ir_version=model.ir_version)).SerializeToString(deterministic=True)
+    return [value.name or "" for value in entering], data

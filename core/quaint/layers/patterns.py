@@ -1,0 +1,346 @@
+"""Layers that most chips have, lowered to core's kernels under the target's number formats.
+
+A chip's plugin lists the ones that it has, as they are or subclassed with its own ``check``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from quaint import graph
+from quaint.integer import Layer
+from quaint.layers.kernels import window_counts
+from quaint.layers.functions import FUNCTIONS, apply
+from quaint.layers.output import bounds, clamp_of, requantization
+from quaint.numerics import QuantParams
+from quaint.patterns import Builder, Pattern, Sharing
+
+if TYPE_CHECKING:
+    from quaint.lower import Lowering
+    from quaint.numerics import QuantSpec
+    from quaint.patterns import Block, CheckContext
+
+WINDOW = ("strides", "pads", "dilations")
+
+
+def attributes(block: Block, op_type: str, names: Sequence[str]) -> dict[str, Any]:
+    """Attributes of the block's node of an operator, as plain data."""
+    node = block.node(op_type)
+    found = {name: graph.attribute(node, name) for name in names}
+    return {name: list(value) if isinstance(value, tuple | list) else value for name, value in found.items()}
+
+
+class Computing(Pattern):
+    """A sum of products with weights, a bias and perhaps a clamp: what Conv, ConvTranspose and Gemm share."""
+
+    op_type: ClassVar[str]
+    kernel: ClassVar[str]
+    channel_axis: ClassVar[int] = 0
+    activations: ClassVar[tuple[str, ...]] = ("Relu", "Clip")
+
+    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:  # noqa: D102
+        product = getattr(op, self.op_type)(x, weight, bias)
+        forms = {"Relu": op.Relu(product), "Clip": op.Clip(product, low, high)}
+        return (*(forms[name] for name in self.activations), product)
+
+    def check(self, context: CheckContext, weight: Any, bias: Any, **_: Any) -> bool:  # noqa: D102
+        if graph.constant(weight) is None or graph.constant(bias) is None:
+            return context.fail("its weights are not constant")
+        return True
+
+    def geometry(self, block: Block) -> dict[str, Any]:
+        """Attributes of the kernel besides its output stage."""
+        return {}
+
+    def arrange(self, weight: Any) -> Any:
+        """Weights from ONNX's order to the kernel's."""
+        return weight
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+        source, out = context.edges(block)
+        weight, params = context.quantize_weight(block, block.constant("weight"), self.channel_axis)
+        acc_scale = params.scale * source.scale
+        constants = {"weight": self.arrange(weight).astype(params.dtype.storage)}
+        constants["bias"] = context.quantize_bias(block, block.constant("bias"), acc_scale)
+        stage, attrs = requantization(context.target, acc_scale, out, clamp_of(block))
+        attrs |= self.geometry(block) | {"input_zero_point": int(source.zero_point)}
+        return Layer(self.kernel, block.inputs, block.outputs, constants | stage, attrs)
+
+
+class Conv(Computing):
+    """Convolution of any rank, grouped or not, with ReLU or Clip."""
+
+    op_type, kernel = "Conv", "conv"
+
+    def geometry(self, block: Block) -> dict[str, Any]:  # noqa: D102
+        return attributes(block, "Conv", (*WINDOW, "group"))
+
+
+class ConvTranspose(Computing):
+    """Transposed convolution with ReLU or Clip."""
+
+    op_type, kernel, channel_axis = "ConvTranspose", "conv_transpose", 1
+
+    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:  # type: ignore[override]  # noqa: D102
+        if not super().check(context, **bindings):
+            return False
+        node = block.node("ConvTranspose")
+        if graph.attribute(node, "group", 1) != 1 and context.target.weight.axis is not None:
+            return context.fail("grouped transposed convolution with a scale for each channel")
+        return True
+
+    def geometry(self, block: Block) -> dict[str, Any]:  # noqa: D102
+        found = attributes(block, "ConvTranspose", (*WINDOW, "group", "output_padding"))
+        return found | {"output_padding": found["output_padding"] or [0] * len(found["strides"])}
+
+
+class Gemm(Computing):
+    """Dense layer with ReLU or Clip; canonical Gemm has weight [out, in]."""
+
+    op_type, kernel = "Gemm", "gemm"
+
+    def arrange(self, weight: Any) -> Any:  # noqa: D102
+        return np.ascontiguousarray(weight.T)
+
+
+class MatMul(Pattern):
+    """Product with a constant matrix over the last axis of a tensor of any rank, with or without a bias."""
+
+    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any) -> Any:  # noqa: D102
+        product = op.MatMul(x, weight)
+        return op.Add(product, bias), product
+
+    def check(self, context: CheckContext, weight: Any, bias: Any = None, **_: Any) -> bool:  # noqa: D102
+        matrix = graph.constant(weight)
+        if matrix is None or matrix.ndim != 2:
+            return context.fail("only products with a constant matrix")
+        if bias is not None and (graph.constant(bias) is None or graph.constant(bias).size not in {1, matrix.shape[1]}):
+            return context.fail("its bias is not a constant vector")
+        return True
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+        source, out = context.edges(block)
+        weight, params = context.quantize_weight(block, block.constant("weight"), 1)
+        acc_scale = params.scale * source.scale
+        bias = block.constant("bias").reshape(-1) if "bias" in block.bindings else np.zeros(weight.shape[1])
+        constants = {"weight": weight.astype(params.dtype.storage)}
+        constants["bias"] = context.quantize_bias(block, np.broadcast_to(bias, weight.shape[1]), acc_scale)
+        stage, attrs = requantization(context.target, acc_scale, out)
+        attrs |= {"input_zero_point": int(source.zero_point)}
+        return Layer("gemm", block.inputs, block.outputs, constants | stage, attrs)
+
+
+class Aligned(Pattern):
+    """Layers whose inputs must be on the output's scale: where one is not, a ``requantize`` goes before it."""
+
+    sharing = Sharing.INPUTS_AS_OUTPUT
+
+    def align(self, block: Block, context: Lowering) -> tuple[list[Layer], tuple[str, ...]]:
+        """The conversions that are needed, and the names of the inputs after them."""
+        *sources, out = context.edges(block)
+        layers, names = [], []
+        for index, (name, source) in enumerate(zip(block.inputs, sources, strict=True)):
+            if source == out:
+                names.append(name)
+                continue
+            aligned = f"{block.outputs[0]}_input{index}"
+            context.define(aligned, name, out)
+            stage, attrs = requantization(context.target, source.scale, out)
+            attrs |= {"input_zero_point": int(source.zero_point)}
+            layers.append(
+                Layer("requantize", (name,), (aligned,), stage, attrs, name=f"{block.name}_input{index}", nodes=(block.name,))
+            )
+            names.append(aligned)
+        return layers, tuple(names)
+
+
+class Add(Aligned):
+    """Sum of two tensors of one shape, with ReLU or Clip."""
+
+    def pattern(self, op: Builder, x: Any, y: Any, low: Any, high: Any) -> Any:  # noqa: D102
+        total = op.Add(x, y)
+        return op.Relu(total), op.Clip(total, low, high), total
+
+    def check(self, context: CheckContext, x: Any, y: Any, **_: Any) -> bool:  # noqa: D102
+        if graph.constant(x) is not None or graph.constant(y) is not None:
+            return context.fail("adds a constant")
+        return True
+
+    def lower(self, block: Block, context: Lowering) -> list[Layer]:  # noqa: D102
+        layers, names = self.align(block, context)
+        out = context.params[block.outputs[0]]
+        stage, attrs = requantization(context.target, out.scale, out, clamp_of(block))
+        zero_points = {"x_zero_point": int(out.zero_point), "y_zero_point": int(out.zero_point)}
+        return [*layers, Layer("add", names, block.outputs, stage, attrs | zero_points)]
+
+
+class Concat(Aligned):
+    """Tensors joined along an axis other than the batch."""
+
+    def pattern(self, op: Builder, *xs: Any) -> Any:  # noqa: D102
+        return op.Concat(*xs)
+
+    def check(self, context: CheckContext, block: Block, xs: Any, **_: Any) -> bool:  # noqa: D102
+        if any(graph.constant(x) is not None for x in xs):
+            return context.fail("joins a constant")
+        if self.axis(block) == 0:
+            return context.fail("joins along the batch")
+        return True
+
+    def axis(self, block: Block) -> int:
+        """The axis, counted from the front."""
+        axis = int(graph.attribute(block.node("Concat"), "axis"))
+        return axis if axis >= 0 else axis + (graph.rank(block.nodes[0].outputs[0]) or 0)
+
+    def lower(self, block: Block, context: Lowering) -> list[Layer]:  # noqa: D102
+        layers, names = self.align(block, context)
+        return [*layers, Layer("concat", names, block.outputs, {}, {"axis": self.axis(block)})]
+
+
+class Mul(Pattern):
+    """Product of two tensors."""
+
+    def pattern(self, op: Builder, x: Any, y: Any) -> Any:  # noqa: D102
+        return op.Mul(x, y)
+
+    def check(self, context: CheckContext, x: Any, y: Any, **_: Any) -> bool:  # noqa: D102
+        if graph.constant(x) is not None or graph.constant(y) is not None:
+            return context.fail("multiplies by a constant")
+        return True
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+        x, y, out = context.edges(block)
+        stage, attrs = requantization(context.target, x.scale * y.scale, out)
+        attrs |= {"x_zero_point": int(x.zero_point), "y_zero_point": int(y.zero_point)}
+        return Layer("multiply", block.inputs, block.outputs, stage, attrs)
+
+
+class Passive(Pattern):
+    """Layers that move integers and keep their scale."""
+
+    sharing = Sharing.OUTPUT_AS_INPUT
+
+    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
+        """Irrelevant: the output takes the input's parameters."""
+        return spec
+
+
+class MaxPool(Passive):
+    """Max pooling."""
+
+    def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
+        return op.MaxPool(x)
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: ARG002, D102
+        found = attributes(block, "MaxPool", ("kernel_shape", *WINDOW, "ceil_mode"))
+        return Layer("max_pool", block.inputs, block.outputs, {}, found | {"ceil_mode": bool(found["ceil_mode"])})
+
+
+class Activation(Passive):
+    """ReLU or Clip by itself: on the input's scale."""
+
+    def pattern(self, op: Builder, x: Any, low: Any, high: Any) -> Any:  # noqa: D102
+        return op.Relu(x), op.Clip(x, low, high)
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+        low, high = bounds(context.params[block.outputs[0]], clamp_of(block))
+        return Layer("clip", block.inputs, block.outputs, {}, {"low": low, "high": high})
+
+
+class Move(Passive):
+    """Reshape, Flatten and Transpose, the batch left in place."""
+
+    def pattern(self, op: Builder, x: Any, shape: Any) -> Any:  # noqa: D102
+        return op.one_of("Flatten", "Transpose")(x), op.Reshape(x, shape)
+
+    def check(self, context: CheckContext, block: Block, **_: Any) -> bool:  # noqa: D102
+        node = block.nodes[0]
+        if node.op_type == "Transpose" and graph.attribute(node, "perm")[0] != 0:
+            return context.fail("moves the batch axis")
+        if node.op_type == "Reshape" and graph.constant(node.inputs[1]) is None:
+            return context.fail("its shape is not constant")
+        return True
+
+    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:  # noqa: ARG002, D102
+        return replace(spec, axis=None)
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: ARG002, D102
+        node = block.nodes[0]
+        if node.op_type == "Transpose":
+            return Layer("transpose", block.inputs, block.outputs, {}, {"perm": list(graph.attribute(node, "perm"))})
+        shape = [0, -1] if node.op_type == "Flatten" else [int(n) for n in block.constant("shape")]
+        return Layer("reshape", block.inputs, block.outputs, {}, {"shape": shape})
+
+
+class Averaging(Pattern):
+    """What average poolings share: the division by the area belongs to the requantization."""
+
+    def average(self, context: Lowering, source: QuantParams, area: Any, out: QuantParams) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Constants and attributes from a sum over ``area`` pixels to the output."""
+        return requantization(context.target, np.asarray(source.scale / area), out)
+
+
+class AveragePool(Averaging):
+    """Average pooling; borders are counted or not, as ONNX says."""
+
+    def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
+        return op.AveragePool(x)
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+        source, out = context.edges(block)
+        found = attributes(block, "AveragePool", ("kernel_shape", "strides", "pads", "ceil_mode"))
+        found["ceil_mode"] = bool(found["ceil_mode"])
+        stage, attrs = self.average(context, source, self.area(block, context), out)
+        attrs |= found | {"input_zero_point": int(source.zero_point)}
+        return Layer("average_pool", block.inputs, block.outputs, stage, attrs)
+
+    def area(self, block: Block, context: Lowering) -> Any:
+        """Pixels that a window averages: a number, or one for each position of the map."""
+        found = attributes(block, "AveragePool", ("kernel_shape", "strides", "pads", "count_include_pad", "ceil_mode"))
+        size = [int(n or 0) for n in context.shape(block.inputs[0])[2:]]
+        counts = window_counts(
+            size, found["kernel_shape"], found["strides"], found["pads"], ceil_mode=bool(found["ceil_mode"])
+        )
+        whole = int(np.prod(found["kernel_shape"]))
+        return float(whole) if found["count_include_pad"] or (counts == whole).all() else counts.astype(np.float64)
+
+
+class GlobalAveragePool(Averaging):
+    """Average over the whole map."""
+
+    def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
+        return op.GlobalAveragePool(x)
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+        source, out = context.edges(block)
+        area = float(np.prod([int(n or 0) for n in context.shape(block.inputs[0])[2:]]))
+        stage, attrs = self.average(context, source, area, out)
+        attrs |= {"input_zero_point": int(source.zero_point)}
+        return Layer("global_average_pool", block.inputs, block.outputs, stage, attrs)
+
+
+class Table(Pattern):
+    """An elementwise function of one tensor, as a table of its integers (8 bits at the most)."""
+
+    op_types: ClassVar[tuple[str, ...]] = tuple(FUNCTIONS)
+
+    def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
+        return op.Mul(x, op.Sigmoid(x)), op.one_of(*self.op_types)(x)
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+        source, out = context.edges(block)
+        integers = np.arange(source.dtype.low, source.dtype.high + 1)
+        table = out.quantize(apply(block, source.dequantize(integers)), context.target.rounding)
+        return Layer("lookup", block.inputs, block.outputs, {"table": table}, {"low": source.dtype.low})
+
+
+#: Everything above in the order in which it is tried: the longest first.
+STANDARD: tuple[type[Pattern], ...] = (
+    Conv, ConvTranspose, Gemm, MatMul, Add, Concat, MaxPool, AveragePool, GlobalAveragePool, Table, Mul, Activation, Move,
+)  # fmt: skip
+
+

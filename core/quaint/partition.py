@@ -1,0 +1,246 @@
+"""Partition: which float nodes become which layers of the chip, what runs on the host, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from quaint.errors import QuaintError
+from quaint.patterns import Block, CheckContext, Pattern
+from quaint.suggest import did_you_mean
+from quaint.target import ANY
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from quaint.config import Config
+    from quaint.target import Target
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A float node that the chip does not run, and why."""
+
+    node: str
+    op: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.node} ({self.op}): {self.reason}"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A canonical float model, divided.
+
+    Args:
+        model: the canonical model.
+        target: the chip.
+        config: the wishes.
+        blocks: what the chip runs, in order of execution.
+        head: float nodes on the host before the chip (``Config.from_node``).
+        tail: float nodes on the host after the chip.
+        refusals: what the chip does not run.
+        typed_inputs: float tensor -> integer graph input that it is a mere cast of.
+    """
+
+    model: ir.Model
+    target: Target
+    config: Config
+    blocks: tuple[Block, ...]
+    head: tuple[ir.Node, ...]
+    tail: tuple[ir.Node, ...]
+    refusals: tuple[Refusal, ...]
+    typed_inputs: dict[str, str]
+
+    @cached_property
+    def producers(self) -> dict[str, Block]:
+        """The block that makes each tensor."""
+        return {name: block for block in self.blocks for name in block.outputs}
+
+    @cached_property
+    def consumers(self) -> dict[str, list[tuple[Block, int]]]:
+        """The blocks that read each tensor, with the position among their inputs."""
+        found: dict[str, list[tuple[Block, int]]] = {}
+        for block in self.blocks:
+            for index, name in enumerate(block.inputs):
+                found.setdefault(name, []).append((block, index))
+        return found
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Tensors that enter the chip."""
+        return tuple(name for name in self.consumers if name not in self.producers)
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """Tensors that leave the chip: outputs of the model, or read by the host."""
+        read = {value.name for node in self.tail for value in node.inputs if value is not None}
+        read |= {value.name for value in self.model.graph.outputs}
+        return tuple(name for block in self.blocks for name in block.outputs if name in read)
+
+    @cached_property
+    def values(self) -> dict[str, ir.Value]:
+        """Every value of the graph by name."""
+        graph = self.model.graph
+        made = [value for node in graph for value in node.outputs]
+        return {value.name or "": value for value in [*graph.inputs, *made, *graph.initializers.values()]}
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """Every tensor at a block's edge: those that need quantization parameters."""
+        return tuple(dict.fromkeys([*self.inputs, *(name for block in self.blocks for name in block.outputs)]))
+
+
+def partition(model: ir.Model, target: Target, config: Config, extra: Sequence[type[Pattern]] = ()) -> Plan:
+    """Divide a canonical model into blocks.
+
+    Args:
+        model: canonical (see docs/canonical-form.md).
+        target: the chip.
+        config: ``until`` and ``from_node`` are heeded here.
+        extra: patterns of other packages for this target, tried first.
+
+    Raises:
+        QuaintError: QT310 with every layer that the chip lacks and its reason; QT301 where nothing is left to quantize;
+            QP511 for a node that does not exist.
+    """
+    nodes = list(model.graph)
+    after, before = _after(nodes, config.until), _before(nodes, config.from_node)
+    typed = _typed_inputs(model)
+    casts = {node for node in nodes if node.outputs[0].name in typed}
+    wanted = [node for node in nodes if node not in after and node not in before and node not in casts]
+    blocks, refusals = _claim(wanted, [cls() for cls in (*extra, *target.patterns)], CheckContext(target, config))
+    blocks, tail, late = _cut(nodes, blocks, before | casts)
+    head = tuple(node for node in nodes if node in before and node not in casts)
+    plan = Plan(model, target, config, blocks, head, tail, tuple(refusals), typed)
+    if target.check and blocks:
+        plan = replace(plan, refusals=(*refusals, *target.check(plan)))
+        if len(plan.refusals) > len(refusals):
+            _refuse(plan, plan.refusals)
+    _enforce(plan, late)
+    return plan
+
+
+def _enforce(plan: Plan, late: Sequence[Block]) -> None:
+    """Refuse what may not run on the host; ``late`` are blocks that come after such a layer."""
+    target = plan.target
+    if target.host != ANY:
+        following = [
+            Refusal(node.name or "", node.op_type, "comes after a layer that runs on the host")
+            for block in late
+            for node in block.nodes[:1]
+        ]
+        offending = [refusal for refusal in (*plan.refusals, *following) if refusal.op not in target.host]
+        if offending:
+            _refuse(plan, offending)
+    if not plan.blocks:
+        total = len(list(plan.model.graph))
+        if plan.refusals:
+            _refuse(plan, plan.refusals)
+        raise QuaintError("QT301", f"0 of {total} nodes can be quantized for {target.name}", hint="nothing is left for the chip")
+
+
+def _refuse(plan: Plan, refusals: Sequence[Refusal]) -> None:
+    unique = list(dict.fromkeys(refusals))
+    raise QuaintError(
+        "QT310",
+        f"{plan.target.name} cannot run {len(unique)} layer{'s' if len(unique) > 1 else ''} of this model",
+        where=f"layer {unique[0].node!r}" if len(unique) == 1 else None,
+        hint="change them, end before them with --until, or take another target",
+        details=[str(refusal) for refusal in unique],
+    )
+
+
+def _claim(
+    nodes: Sequence[ir.Node], patterns: Sequence[Pattern], context: CheckContext
+) -> tuple[list[Block], list[Refusal]]:
+    """Cover ``nodes`` with blocks from the outputs upwards; the first pattern that fits and passes its check wins."""
+    allowed, claimed = set(nodes), set[ir.Node]()
+    reasons, part_of = dict[ir.Node, str](), dict[ir.Node, ir.Node]()
+    blocks: list[Block] = []
+    for node in reversed(nodes):
+        if node in claimed:
+            continue
+        for block in (block for pattern in patterns for block in pattern.matches(node)):
+            if not all(inner in allowed and inner not in claimed for inner in block.nodes):
+                continue
+            attempt = CheckContext(context.target, context.config)
+            if block.pattern.check(attempt, block=block, **block.bindings):
+                blocks.append(block)
+                claimed.update(block.nodes)
+                break
+            main = block.nodes[0]
+            part_of.update((inner, main) for inner in block.nodes[1:] if inner not in part_of)
+            reasons.setdefault(main, "; ".join(attempt.reasons) or "refused")
+    refusals = [
+        Refusal(node.name or "", node.op_type, reasons.get(node, f"the chip has no layer for {node.op_type} here"))
+        for node in nodes
+        if node not in claimed and (node not in part_of or part_of[node] in claimed)
+    ]
+    return blocks[::-1], refusals
+
+
+def _cut(
+    nodes: Sequence[ir.Node], blocks: Sequence[Block], outside: set[ir.Node]
+) -> tuple[tuple[Block, ...], tuple[ir.Node, ...], list[Block]]:
+    """Blocks that depend on no unclaimed node, the float nodes after them, and the blocks that came too late."""
+    owner = {node: block for block in blocks for node in block.nodes}
+    last = {block.nodes[-1]: block for block in blocks}
+    floating: set[ir.Node] = set()
+    kept: list[Block] = []
+    late: list[Block] = []
+    for node in nodes:
+        if node in outside or (node in owner and node not in last):
+            continue
+        members = last[node].nodes if node in last else (node,)
+        sources = {value.producer() for member in members for value in member.inputs if value is not None}
+        if node not in last or sources & floating:
+            floating.update(members)
+            if node in last:
+                late.append(last[node])
+        else:
+            kept.append(last[node])
+    return tuple(kept), tuple(node for node in nodes if node in floating), late
+
+
+def _typed_inputs(model: ir.Model) -> dict[str, str]:
+    """Casts of integer graph inputs to float: the chip takes the integers as they are."""
+    return {
+        node.outputs[0].name or "": node.inputs[0].name or ""
+        for value in model.graph.inputs
+        for node, _ in value.uses()
+        if node.op_type == "Cast" and value.dtype is not None and value.dtype.is_integer()
+    }
+
+
+def _named(nodes: Iterable[ir.Node], name: str) -> ir.Node:
+    for node in nodes:
+        if node.name == name:
+            return node
+    known = [node.name or "" for node in nodes]
+    raise QuaintError("QP511", f"no node is called {name!r}", hint=did_you_mean(name, known))
+
+
+def _after(nodes: Sequence[ir.Node], until: str | None) -> set[ir.Node]:
+    """Nodes that ``until`` does not need."""
+    if until is None:
+        return set()
+    needed = {_named(nodes, until)}
+    for node in reversed(nodes):
+        if any(user in needed for value in node.outputs for user, _ in value.uses()):
+            needed.add(node)
+    return set(nodes) - needed
+
+
+def _before(nodes: Sequence[ir.Node], first: str | None) -> set[ir.Node]:
+    """Nodes that do not depend on ``first``."""
+    if first is None:
+        return set()
+    dependent = {_named(nodes, first)}
+    for node in nodes:
+        if any(value is not None and value.producer() in dependent for value in node.inputs):
+            dependent.add(node)
+    return set(nodes) - dependent

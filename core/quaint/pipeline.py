@@ -1,0 +1,187 @@
+"""The road from a float model to integers: each stage knows the type that it takes and the type that it gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from quaint.config import Config
+from quaint.plugins import registry
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from quaint.partition import Plan
+    from quaint.quantized import Quantized
+    from quaint.samples import Samples
+    from quaint.target import Target
+
+DEFAULT_SAMPLES = 1024
+DEFAULT_BATCH = 32
+RANDOM_WARNING = "no samples were given: ranges come from random integers and accuracy will be poor; pass --samples"
+
+
+@dataclass
+class Stages:
+    """Seconds of each stage, and callbacks that are told of progress.
+
+    Args:
+        begin: called with a stage's name when it begins.
+        step: called with the samples done and their number.
+    """
+
+    begin: Callable[[str], None] = lambda _: None
+    step: Callable[[int, int], None] = lambda _done, _total: None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        self.begin(name)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+def quantize(
+    source: Any,
+    target: str | Target,
+    samples: Any = None,
+    config: Config | None = None,
+    *,
+    example_inputs: Any = None,
+    stages: Stages | None = None,
+) -> Quantized:
+    """Turn a float model into the integer program of a chip.
+
+    Args:
+        source: path of a model, or a model of one of the frameworks.
+        target: name of the chip, or the ``Target`` itself.
+        samples: what ``quaint.samples.open_samples`` takes; None draws random ones, with a warning.
+        config: wishes; they go before the target's defaults.
+        example_inputs: for front ends that trace (a ``torch.nn.Module``).
+        stages: to be told of progress.
+
+    Raises:
+        QuaintError: for anything that the user can mend.
+    """
+    stage = stages or Stages()
+    chip = find_target(target)
+    config = (config or Config()).over(Config.from_dict(chip.defaults))
+    with stage("load"):
+        model = load_model(source, example_inputs)
+    with stage("canonicalize"):
+        model = canonical(model, config)
+    with stage("partition"):
+        plan = divide(model, chip, config)
+    given = gather(model, config, samples)
+    return finish(plan, given, stage)
+
+
+def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
+    """The numeric half: prepare, calibrate, choose, lower."""
+    from quaint.calibrate import calibrate
+    from quaint.lower import lower
+    from quaint.quantized import Calibration, Quantized
+    from quaint.specs import resolve_specs
+
+    config = plan.config
+    quantizer = registry().get("quaint_quantizers", config.quantizer or "ranges", code="QU104")()
+    with stage("prepare"):
+        specs = resolve_specs(plan)
+        quantizer.prepare(plan)
+    with stage("calibrate"):
+        ranges = calibrate(plan, specs, lambda: batches(samples, config, stage.step), config.epochs or 1)
+    with stage("choose"):
+        params = quantizer.choose(plan, specs, ranges)
+    with stage("lower"):
+        integer, warnings = lower(plan, params, ranges)
+    if samples.random:
+        warnings.insert(0, RANDOM_WARNING)
+    used = Calibration(used_samples(samples, config), samples.digest(), samples.random)
+    return Quantized(
+        integer, plan.target, config, plan.model, plan.refusals, tuple(warnings), dict(stage.seconds), used
+    )
+
+
+def used_samples(samples: Samples, config: Config) -> int:
+    """How many samples calibration goes through."""
+    return min(len(samples), config.num_samples or len(samples))
+
+
+def batches(samples: Samples, config: Config, step: Callable[[int, int], None]) -> Iterator[Mapping[str, Any]]:
+    """Batches of ``config.batch_size`` of the first ``config.num_samples`` samples."""
+    limit, done = used_samples(samples, config), 0
+    for batch in samples.batches(config.batch_size or DEFAULT_BATCH):
+        kept = {name: values[: limit - done] for name, values in batch.items()}
+        yield kept
+        done += len(next(iter(kept.values())))
+        step(done, limit)
+        if done >= limit:
+            return
+
+
+def find_target(target: str | Target) -> Target:
+    """A target by name; case, dashes and underscores do not matter.
+
+    Raises:
+        QuaintError: QT300 for an unknown name, listing the known ones.
+    """
+    if not isinstance(target, str):
+        return target
+
+    def bare(name: str) -> str:
+        return name.lower().replace("-", "").replace("_", "")
+
+    same = [name for name in registry().names("quaint_targets") if bare(name) == bare(target)]
+    return cast("Target", registry().get("quaint_targets", same[0] if len(same) == 1 else target))
+
+
+def load_model(source: Any, example_inputs: Any = None) -> ir.Model:
+    """A float model through the front end of its file's format or of its class's framework.
+
+    Raises:
+        QuaintError: QM100 where no front end fits, listing the known ones.
+    """
+    names = registry().names("quaint_frontends")
+    if isinstance(source, str | Path):
+        from quaint.frontends.detect import suffix_of
+
+        key, what = suffix_of(Path(source), names), "model format"
+    else:
+        modules = [cls.__module__.partition(".")[0] for cls in type(source).__mro__]
+        key, what = next((module for module in modules if module in names), modules[0]), "model framework"
+    frontend = registry().get("quaint_frontends", key, code="QM100", what=what)
+    return cast("ir.Model", frontend(source) if example_inputs is None else frontend(source, example_inputs))
+
+
+def canonical(model: ir.Model, config: Config) -> ir.Model:
+    """The canonical form of a float model."""
+    from quaint.canonicalize import canonicalize
+
+    return canonicalize(model, shapes=config.shapes or None)
+
+
+def divide(model: ir.Model, target: Target, config: Config) -> Plan:
+    """Partition, with the patterns that other packages offer for this target tried first."""
+    from quaint.partition import partition
+
+    config.check_selectors(node.name or "" for node in model.graph)
+    offered = [name for name in registry().names("quaint_patterns") if name.startswith(f"{target.name}/")]
+    return partition(model, target, config, [registry().get("quaint_patterns", name) for name in offered])
+
+
+def gather(model: ir.Model, config: Config, samples: Any) -> Samples:
+    """Samples for a model: those given, else random ones."""
+    from quaint.samples import Samples, input_specs, open_samples, random_samples
+
+    if isinstance(samples, Samples):
+        return samples
+    inputs = input_specs(model)
+    if samples is None:
+        return random_samples(inputs, config.num_samples or DEFAULT_SAMPLES, config.seed or 0)
+    return open_samples(samples, inputs)

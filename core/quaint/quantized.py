@@ -1,0 +1,156 @@
+"""The result: an integer model with the chip that it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quaint.config import Config
+from quaint.errors import QuaintError
+from quaint.integer import DEQUANTIZER, INPUT_QUANTIZER
+from quaint.plugins import registry
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+    from quaint.integer import IntegerModel
+    from quaint.partition import Refusal
+    from quaint.simulators.base import Simulator
+    from quaint.target import Target
+
+    Arrays = dict[str, NDArray[Any]]
+
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Which samples the ranges come from."""
+
+    samples: int
+    digest: str
+    random: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """An integer model and all that is known of its making.
+
+    Args:
+        integer: what the chip computes.
+        target: the chip.
+        config: the wishes, the target's defaults included.
+        source: the canonical float model; None where the model was loaded from a file.
+        refusals: float nodes that the chip lacks and that therefore run on the host.
+        warnings: lines for the user.
+        seconds: of each stage.
+        calibration: the samples; None where the model was loaded from a file.
+    """
+
+    integer: IntegerModel
+    target: Target
+    config: Config = field(default_factory=Config)
+    source: ir.Model | None = None
+    refusals: tuple[Refusal, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    calibration: Calibration | None = None
+
+    def run(
+        self, x: Any, *, integers: bool = False, simulator: str = "onnxruntime", outputs: Sequence[str] | None = None
+    ) -> Arrays:
+        """Run samples of any number.
+
+        Args:
+            x: an array for a model of one input, or input name -> array; real values, or the chip's integers.
+            integers: take and give the chip's own integers, keyed by tensor name: what the input quantizers give and the
+                dequantizers read.
+            simulator: name of a simulator.
+            outputs: names of any tensors of the integer model; the model's outputs if None.
+
+        Returns:
+            Output name -> array, the samples along the first axis.
+
+        Raises:
+            QuaintError: QC212 for wrong input names, QC213 for values that are no integers of the chip.
+        """
+        model = self.integer
+        entering = model.integer_inputs if integers else model.inputs
+        leaving = tuple(outputs) if outputs else model.integer_outputs if integers else model.outputs
+        feeds = self._feeds(x, entering)
+        if integers:
+            feeds = {name: self._integers(name, values) for name, values in feeds.items()}
+        runner = self.simulator(simulator)
+        parts = [runner.run(part, leaving) for part in self._chunks(feeds)]
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in leaving}
+        return {self.twins.get(name, name) if integers and not outputs else name: v for name, v in joined.items()}
+
+    def simulator(self, name: str = "onnxruntime") -> Simulator:
+        """A simulator of the integer model, made once."""
+        if name not in self._simulators:
+            make = registry().get("quaint_simulators", name, code="QU105")
+            self._simulators[name] = make(self.integer, self.target.all_kernels())
+        return self._simulators[name]
+
+    @cached_property
+    def _simulators(self) -> dict[str, Simulator]:
+        return {}
+
+    @cached_property
+    def twins(self) -> dict[str, str]:
+        """Integer tensor at the edge -> the float tensor of the same values."""
+        layers = self.integer.layers
+        entering = {layer.outputs[0]: layer.inputs[0] for layer in layers if layer.op == INPUT_QUANTIZER}
+        return entering | {layer.inputs[0]: layer.outputs[0] for layer in layers if layer.op == DEQUANTIZER}
+
+    def _feeds(self, x: Any, names: Sequence[str]) -> Arrays:
+        if not isinstance(x, Mapping):
+            if len(names) != 1:
+                raise QuaintError("QC212", f"the model has {len(names)} inputs", hint=f"pass a dict of {', '.join(names)}")
+            return {names[0]: np.asarray(x)}
+        called = {self.twins.get(name, name): name for name in names} | {name: name for name in names}
+        feeds = {called.get(name, name): np.asarray(values) for name, values in x.items()}
+        if set(feeds) != set(names):
+            raise QuaintError("QC212", f"inputs are called {', '.join(sorted(x))}", hint=f"the model's: {', '.join(names)}")
+        return feeds
+
+    def _integers(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        dtype = self.integer.tensors[name].dtype
+        if values.dtype.kind not in "iu" or (values.size and not dtype.low <= values.min() <= values.max() <= dtype.high):
+            raise QuaintError("QC213", f"samples must be integers of {dtype}", where=f"input {name!r}")
+        return values.astype(dtype.storage)
+
+    def _chunks(self, feeds: Arrays) -> Iterator[Arrays]:
+        """Feeds in pieces of bounded size, or of the model's own batch where that is fixed."""
+        count = len(next(iter(feeds.values())))
+        size = self.integer.shapes[next(iter(feeds))][0] or CHUNK
+        for start in range(0, max(count, 1), size):
+            yield {name: values[start : start + size] for name, values in feeds.items()}
+
+    def to_bytes(self) -> bytes:
+        """The saved form: an ONNX file that plain onnxruntime runs, with the same integers."""
+        from quaint.saved import to_bytes
+
+        return to_bytes(self)
+
+    def save(self, path: str) -> None:
+        """Write ``to_bytes`` to a file; an existing file is replaced at once or not at all."""
+        from quaint.files import write_atomic
+
+        write_atomic(path, self.to_bytes(), force=True)
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """Every deployable file by name: the saved model and what the target's exporter makes.
+
+        Args:
+            name: stem of the files' names.
+        """
+        made = {f"{name}.{self.target.name}.onnx": self.to_bytes()}
+        if self.target.exporter is not None:
+            made |= registry().get("quaint_exporters", self.target.exporter, code="QP524")(self, name)
+        return made

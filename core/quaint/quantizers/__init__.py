@@ -1,0 +1,1 @@
+"""How parameters are chosen from ranges."""

@@ -1,0 +1,112 @@
+"""The plain quantizer: scales straight from the observed ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from quaint.calibrate import Range
+from quaint.numerics import QuantParams, ScaleKind
+from quaint.patterns import Sharing
+
+if TYPE_CHECKING:
+    from quaint.numerics import QuantSpec
+    from quaint.partition import Plan
+
+
+class Ranges:
+    """Chooses what the ranges say; changes no weights."""
+
+    def prepare(self, plan: Plan) -> None:
+        """Change the weights of ``plan.model`` before calibration; here nothing."""
+
+    def choose(
+        self, plan: Plan, specs: Mapping[str, QuantSpec | None], ranges: Mapping[str, Range]
+    ) -> dict[str, QuantParams]:
+        """Parameters of every edge that has a spec; tensors that must share them get one range together."""
+        shared = share(plan, specs)
+        members: dict[str, list[str]] = {}
+        for name, leader in shared.items():
+            members.setdefault(leader, []).append(name)
+        chosen: dict[str, QuantParams] = {}
+        for leader, names in members.items():
+            spec = specs[leader]
+            if spec is None:
+                continue
+            if leader in plan.typed_inputs:
+                params = _typed(plan, leader)
+            else:
+                low = np.min([np.min(ranges[n].low) if spec.axis is None else ranges[n].low for n in names], axis=0)
+                high = np.max([np.max(ranges[n].high) if spec.axis is None else ranges[n].high for n in names], axis=0)
+                params = from_range(spec, Range(low, high))
+            chosen |= dict.fromkeys(names, params)
+        return chosen
+
+
+def _typed(plan: Plan, name: str) -> QuantParams:
+    """A model input that is integer already: one step is 1."""
+    from quaint.numerics import IntType
+
+    dtype = plan.values[plan.typed_inputs[name]].dtype
+    return QuantParams(np.ones(()), IntType.parse(str(dtype).lower()))
+
+
+def share(plan: Plan, specs: Mapping[str, QuantSpec | None]) -> dict[str, str]:
+    """For each edge the tensor that leads its group: all tensors of a group have one scale.
+
+    An output that must be as its input joins the input's group. An input that must be as its output joins the output's,
+    if this layer alone reads it and a layer of free scale makes it; elsewhere the layer's lowering converts it.
+    """
+    leader = {name: name for name in plan.edges}
+
+    def find(name: str) -> str:
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    for block in plan.blocks:
+        out = block.outputs[0]
+        if block.pattern.sharing is Sharing.OUTPUT_AS_INPUT:
+            leader[find(out)] = find(block.inputs[0])
+    for block in plan.blocks:
+        if block.pattern.sharing is not Sharing.INPUTS_AS_OUTPUT:
+            continue
+        out = find(block.outputs[0])
+        for name in block.inputs:
+            maker = plan.producers.get(name)
+            free = maker is not None and maker.pattern.sharing is Sharing.NONE
+            alone = len(plan.consumers[name]) == 1 and name not in plan.outputs
+            if free and alone and specs[name] == specs[out]:
+                leader[find(name)] = out
+    return {name: find(name) for name in plan.edges}
+
+
+def from_range(spec: QuantSpec, seen: Range) -> QuantParams:
+    """Parameters that cover a range under a spec.
+
+    Symmetric: ``scale = limit / high`` with the largest magnitude ``limit``; power-of-two scales divide by half the width of
+    the integers (127.5 at 8 bits) and round the exponent. Asymmetric: the range, widened to hold zero, over the width.
+    A tensor that is always zero gets scale 1.
+    """
+    dtype = spec.dtype
+    if not spec.symmetric:
+        low, high = np.minimum(seen.low, 0), np.maximum(seen.high, 0)
+        scale = np.where(high > low, (high - low) / (dtype.high - dtype.low), 1.0)
+        return QuantParams(scale, dtype, np.rint(dtype.low - low / scale).astype(np.int64), spec.axis)
+    limit = np.maximum(np.abs(seen.low), np.abs(seen.high)) if dtype.signed else np.maximum(seen.high, 0)
+    steps = (dtype.high - dtype.low) / 2 if dtype.signed and spec.scale is not ScaleKind.FLOAT else dtype.high
+    scale = np.where(limit > 0, limit / steps, 1.0)
+    scale = np.maximum(scale, 2.0**-64)  # a denormal range: keep every product of scales a normal number
+    if spec.scale is not ScaleKind.FLOAT:
+        scale = power_of_two(scale, nearest=spec.round_exponent == "nearest")
+    return QuantParams(scale, dtype, axis=spec.axis)
+
+
+def power_of_two(scale: np.ndarray, *, nearest: bool = False) -> np.ndarray:
+    """The power of two at or above each scale, or the nearest on the logarithmic axis (half up)."""
+    if nearest:
+        return np.exp2(np.floor(np.log2(scale) + 0.5))
+    mantissa, exponent = np.frexp(scale)
+    return np.ldexp(1.0, exponent - (mantissa == 0.5))

@@ -1,0 +1,75 @@
+"""A chip, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from quaint.numerics import IntType, QuantSpec, Rounding
+
+if TYPE_CHECKING:
+    from quaint.arithmetic import Kernel
+    from quaint.partition import Plan, Refusal
+    from quaint.patterns import Pattern
+
+#: Host policy: any float layer may follow the chip's last one.
+ANY = frozenset({"*"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """Everything that core asks about a chip.
+
+    Args:
+        name: what ``--target`` takes: lower case.
+        summary: one line.
+        domain: ONNX domain of its layers in a saved model, ``quaint.<plugin>``.
+        patterns: the layers that it runs, in the order in which they are tried.
+        activation: how a tensor between layers shall be quantized.
+        weight: how weights shall be quantized.
+        bias: integers of the bias, which has the scale of the accumulator.
+        accumulator: integers of a sum of products.
+        rounding: of a requantization.
+        input: how a float input of the model shall be quantized; as ``activation`` if None.
+        input_rounding: of the input quantizer; as ``rounding`` if None.
+        input_divides: the input quantizer divides by the scale, instead of multiplying by its reciprocal.
+        kernels: kernels of its own, by name; they go before core's.
+        weight_bits: widths that ``Config.weight_bits`` may ask for.
+        activation_bits: widths that ``Config.activation_bits`` may ask for.
+        input_dtypes: integers that may enter, by name.
+        host: ONNX operators that may run in float on the host after the chip's last layer without a word. ``ANY``: every
+            operator may, with a warning. Anything else that the chip lacks is refused.
+        exporter: name of the exporter that writes its files; None if the saved ONNX model is all.
+        limits: the chip's limits, for its patterns.
+        defaults: configuration where it differs from core's.
+        check: further conditions on the whole plan (say, only one input); gives the refusals.
+    """
+
+    name: str
+    summary: str
+    domain: str
+    patterns: tuple[type[Pattern], ...]
+    activation: QuantSpec
+    weight: QuantSpec
+    bias: IntType = field(default=IntType(32, signed=True))
+    accumulator: IntType = field(default=IntType(32, signed=True))
+    rounding: Rounding = Rounding.HALF_EVEN
+    input: QuantSpec | None = None
+    input_rounding: Rounding | None = None
+    input_divides: bool = False
+    kernels: Mapping[str, Kernel] = field(default_factory=dict)
+    weight_bits: tuple[int, ...] = (8,)
+    activation_bits: tuple[int, ...] = (8,)
+    input_dtypes: tuple[str, ...] = ("int8",)
+    host: frozenset[str] = frozenset()
+    exporter: str | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    check: Callable[[Plan], Iterable[Refusal]] | None = None
+
+    def all_kernels(self) -> dict[str, Kernel]:
+        """Core's kernels and, before them, the target's own."""
+        from quaint.layers.kernels import KERNELS
+
+        return {**KERNELS, **self.kernels}
