@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Self, TypeAlias
 
 from quaint.errors import QuaintError
 from quaint.locks import LOCK, locked, open_locked, terminate_as_exit
+from quaint.output_checks import check_targets, refuse_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +50,7 @@ class OutputFolder:
         self._new, self._old = self._staging / "new", self._staging / "old"
 
     def __enter__(self) -> Self:
-        _refuse_inputs([self.path], self._protect)
+        refuse_inputs([self.path], self._protect)
         with ExitStack() as stack:
             stack.enter_context(terminate_as_exit())
             with _unwritable_is_qi602(self.path):
@@ -83,7 +84,7 @@ class OutputFolder:
             QuaintError: QI600 one exists, QI601 one is an input, QI602 one is a folder, QI603 too little space.
         """
         targets = [self.path / _inside(name) for name in names]
-        _check_targets(targets, self._protect, force=self._force)
+        check_targets(targets, self._protect, force=self._force)
         if size > shutil.disk_usage(self.path).free:
             raise _disk_full(self.path, size)
 
@@ -134,7 +135,7 @@ def check_target(path: str | os.PathLike[str], *, force: bool = False, protect: 
         QuaintError: QI600 it exists, QI601 it is an input, QI602 it cannot be written.
     """
     path = Path(path)
-    _check_targets([path], protect, force=force)
+    check_targets([path], protect, force=force)
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
         raise QuaintError("QI602", "no folder that can be written", where=str(path.parent), hint="make it first")
 
@@ -161,17 +162,17 @@ def write_atomic(
         descriptor = open_locked(aside)
         try:
             os.ftruncate(descriptor, 0)
-            with open(descriptor, "wb", closefd=False) as stream:  # noqa: PTH123 - of a descriptor
+            with open(descriptor, "wb", closefd=False) as stream:
                 _fill(stream, content, path)
             os.fsync(descriptor)
             check_target(path, force=force, protect=protect)
             aside.replace(path)
-            _sync(path.parent)
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
         finally:
             os.close(descriptor)
+        _sync(path.parent)
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
@@ -196,36 +197,6 @@ def save_npz(file: str | os.PathLike[str] | IO[bytes], arrays: Mapping[str, Arra
             member.create_system, member.external_attr = 3, 0o644 << 16  # else of the system that it runs on
             with archive.open(member, "w", force_zip64=True) as stream:
                 np.lib.format.write_array(stream, np.asarray(arrays[name]), allow_pickle=False)
-
-
-def _check_targets(targets: Sequence[Path], protect: Sequence[Path], *, force: bool) -> None:
-    _refuse_inputs(targets, protect)
-    for target in targets:
-        if target.exists() and not target.is_file():
-            raise QuaintError("QI602", "is a folder or a device, and a file is to be written", where=str(target))
-    existing = [target for target in targets if os.path.lexists(target)]
-    if existing and not force:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        details = [str(target) for target in existing]
-        what = f"output exists: '{existing[0].name}'{more}"
-        raise QuaintError("QI600", what, where=str(existing[0].parent), hint="--force replaces it", details=details)
-
-
-def _refuse_inputs(targets: Sequence[Path], protect: Sequence[Path]) -> None:
-    """QI601 where a target is an input, by whatever path or link, or lies in a folder that is an input."""
-    for target in targets:
-        for source in protect:
-            inside = source.is_dir() and target.resolve().is_relative_to(source.resolve())
-            if inside or target.resolve() == source.resolve() or _same_file(target, source):
-                what = f"the output would {'go into' if inside else 'replace'} the input {source}"
-                raise QuaintError("QI601", what, where=str(target), hint="give another output")
-
-
-def _same_file(target: Path, source: Path) -> bool:
-    try:
-        return target.samefile(source)
-    except OSError:
-        return False
 
 
 def _inside(name: str) -> PurePath:
@@ -255,7 +226,7 @@ def _fill(stream: IO[bytes], content: Content, path: Path) -> None:
 def _disk_full(path: Path, needed: int) -> QuaintError:
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
     free = shutil.disk_usage(folder).free
-    what = f"disk full or file too large: at least {needed} bytes needed, {free} free"
+    what = f"disk full or file too large: {f'at least {needed} bytes needed, ' if needed else ''}{free} bytes free"
     return QuaintError(
         "QI603", what, where=str(path), hint="free some space or write elsewhere; earlier files are intact"
     )

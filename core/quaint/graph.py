@@ -183,7 +183,11 @@ class GraphEditor:
         return output
 
     def retype(
-        self, node: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, Any] | None = None
+        self,
+        node: ir.Node,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: Mapping[str, Any] | None = None,
     ) -> ir.Node:
         """Let another operator compute the (one) output of ``node``, under the node's name."""
         old = node.outputs[0]
@@ -198,6 +202,10 @@ class GraphEditor:
         """Let ``new``, the output of a node, stand for ``old`` everywhere, under the name of ``old``."""
         old.replace_all_uses_with(new, replace_graph_outputs=True)
         old.name, new.name = new.name, old.name
+
+    def swap_names(self, one: ir.Node, other: ir.Node) -> None:
+        """Let two nodes exchange their names."""
+        one.name, other.name = other.name, one.name
 
     def bypass(self, node: ir.Node, source: ir.Value) -> bool:
         """Remove ``node``, whose first output equals ``source``; the names of graph outputs are kept.

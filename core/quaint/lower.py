@@ -98,11 +98,12 @@ class Lowering(CheckContext):
 
     def quantize_bias(self, block: Block, bias: ArrayLike, scale: NDArray[np.float64]) -> NDArray[np.int64]:
         """Bias in the accumulator's scale, in the target's integers; clipping is reported."""
+        dtype = self.target.bias[self.weight_spec(block).dtype.bits]
         whole = self.target.rounding.round(np.asarray(bias, np.float64) / scale)
-        kept = np.clip(whole, self.target.bias.low, self.target.bias.high)
+        kept = np.clip(whole, dtype.low, dtype.high)
         if (kept != whole).any():
             count = int((kept != whole).sum())
-            self.warnings.append(f"layer {block.name!r}: {count} biases do not fit {self.target.bias} and were clipped")
+            self.warnings.append(f"layer {block.name!r}: {count} biases do not fit {dtype} and were clipped")
         return kept.astype(np.int64)
 
 

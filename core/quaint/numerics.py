@@ -181,8 +181,8 @@ class QuantParams:
     def quantize(self, x: ArrayLike, rounding: Rounding = Rounding.HALF_EVEN) -> Ints:
         """Real values to the nearest integers, saturated; int64."""
         x = np.asarray(x, np.float64)
-        scaled = rounding.round(x / self.broadcast(self.scale, x.ndim))
-        whole = np.clip(scaled, -(2.0**62), 2.0**62).astype(np.int64)
+        scaled = np.clip(x / self.broadcast(self.scale, x.ndim), -(2.0**62), 2.0**62)
+        whole = rounding.round(scaled).astype(np.int64)
         return self.dtype.saturate(whole + self.broadcast(self.zero_point, x.ndim))
 
     def dequantize(self, q: ArrayLike) -> Floats:
@@ -219,8 +219,8 @@ class FixedPoint:
         cls, x: ArrayLike, frac_bits: int | Ints, dtype: IntType, rounding: Rounding = Rounding.HALF_EVEN
     ) -> FixedPoint:
         """The nearest integers to ``x * 2**frac_bits`` in ``dtype``, saturated."""
-        scaled = rounding.round(np.ldexp(np.asarray(x, np.float64), frac_bits))
-        return cls(dtype.saturate(np.clip(scaled, -(2.0**62), 2.0**62)), frac_bits)
+        scaled = np.clip(np.ldexp(np.asarray(x, np.float64), frac_bits), -(2.0**62), 2.0**62)
+        return cls(dtype.saturate(rounding.round(scaled)), frac_bits)
 
     @staticmethod
     def bits_for(limit: ArrayLike, dtype: IntType) -> Ints:

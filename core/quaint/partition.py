@@ -158,8 +158,10 @@ def _claim(
     nodes: Sequence[ir.Node], patterns: Sequence[Pattern], context: CheckContext
 ) -> tuple[list[Block], list[Refusal]]:
     """Cover ``nodes`` with blocks from the outputs upwards; the first pattern that fits and passes its check wins."""
-    allowed, claimed = set(nodes), set[ir.Node]()
-    reasons, part_of = dict[ir.Node, str](), dict[ir.Node, ir.Node]()
+    allowed = set(nodes)
+    claimed: set[ir.Node] = set()
+    reasons: dict[ir.Node, str] = {}
+    part_of: dict[ir.Node, ir.Node] = {}
     blocks: list[Block] = []
     for node in reversed(nodes):
         if node in claimed:

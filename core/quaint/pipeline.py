@@ -184,4 +184,4 @@ def gather(model: ir.Model, config: Config, samples: Any) -> Samples:
     inputs = input_specs(model)
     if samples is None:
         return random_samples(inputs, config.num_samples or DEFAULT_SAMPLES, config.seed or 0)
-    return open_samples(samples, inputs)
+    return open_samples(samples, inputs, calibration=True)

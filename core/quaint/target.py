@@ -28,8 +28,7 @@ class Target:
         patterns: the layers that it runs, in the order in which they are tried.
         activation: how a tensor between layers shall be quantized.
         weight: how weights shall be quantized.
-        bias: integers of the bias, which has the scale of the accumulator.
-        accumulator: integers of a sum of products.
+        bias: integers of the bias, which has the scale of the accumulator, by the bits of the weights.
         rounding: of a requantization.
         input: how a float input of the model shall be quantized; as ``activation`` if None.
         input_rounding: of the input quantizer; as ``rounding`` if None.
@@ -52,8 +51,7 @@ class Target:
     patterns: tuple[type[Pattern], ...]
     activation: QuantSpec
     weight: QuantSpec
-    bias: IntType = field(default=IntType(32, signed=True))
-    accumulator: IntType = field(default=IntType(32, signed=True))
+    bias: Mapping[int, IntType] = field(default_factory=lambda: {8: IntType(32, signed=True)})
     rounding: Rounding = Rounding.HALF_EVEN
     input: QuantSpec | None = None
     input_rounding: Rounding | None = None

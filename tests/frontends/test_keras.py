@@ -222,3 +222,143 @@ def test_equals_keras_from_a_file(k: Any, make: Callable[[Any], Any], suffix: st
     assert ir.to_proto(first).SerializeToString() == ir.to_proto(second).SerializeToString()
     assert ir.to_proto(first).SerializeToString() == ir.to_proto(load(model)).SerializeToString()
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "activation",
+    ["relu", "relu6", "sigmoid", "tanh", "softmax", "swish", "silu", "gelu", "hard_sigmoid", "hard_swish", "elu",
+     "leaky_relu", "selu", "softplus", "softsign", "exponential", "mish", "log_softmax", "linear"],
+)  # fmt: skip
+def test_activations(k: Any, activation: str) -> None:
+    if activation == "hard_swish" and k.__name__ == "tf_keras":
+        pytest.skip("Keras 2 has no hard_swish")
+    model = built(
+        k,
+        lambda k: chain(
+            k,
+            (4, 4, 3),
+            k.layers.Conv2D(3, 1, activation=activation),
+            k.layers.Activation(activation, name="act"),
+            k.layers.Flatten(),
+            k.layers.Dense(4, activation=activation, name="last"),
+        ),
+    )
+    onnx_model = load(model)
+    assert_equal(model, onnx_model)
+    assert [value.name for value in onnx_model.graph.outputs] == ["last"]
+
+
+def test_activation_given_as_a_layer(k: Any) -> None:
+    layers = k.layers
+    model = built(k, lambda k: chain(k, (4,), layers.Dense(4, activation=layers.LeakyReLU()), layers.ELU(0.5)))
+    assert_equal(model, load(model))
+
+
+def test_channels_first(k: Any) -> None:
+    layers = k.layers
+    first = {"data_format": "channels_first"}
+    model = built(
+        k,
+        lambda k: chain(
+            k,
+            (2, 5, 6),
+            layers.ZeroPadding2D(1, **first),
+            layers.BatchNormalization(axis=1, name="bn"),
+            layers.UpSampling2D(2, **first),
+            layers.Flatten(**first),
+        ),
+    )
+    assert_equal(model, load(model))
+
+
+def test_names_layout_and_integer_input(k: Any) -> None:
+    layers = k.layers
+    model = k.Sequential(
+        [
+            k.Input((6, 6, 3), dtype="uint8", name="pixels"),
+            layers.Rescaling(1 / 255, name="scale"),
+            layers.Conv2D(4, 3, activation="relu", name="conv"),
+            layers.MaxPooling2D(name="pool"),
+        ]
+    )
+    onnx_model = load(model)
+    graph = onnx_model.graph
+    assert [node.name for node in graph] == [
+        "pixels/cast", "scale", "scale/channels_first", "conv", "conv/relu", "pool", "pool/channels_last",
+    ]  # fmt: skip
+    assert graph.inputs[0].name == "pixels"
+    assert graph.inputs[0].dtype == ir.DataType.UINT8
+    assert graph.inputs[0].shape == ir.Shape(["batch", 6, 6, 3])
+    assert graph.outputs[0].name == "pool"
+    assert graph.outputs[0].shape == ir.Shape(["batch", 2, 2, 4])
+    assert {"conv/kernel", "conv/bias"} <= set(graph.initializers)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 6, 6, 3)).astype(np.uint8)
+    session = ort.InferenceSession(ir.to_proto(onnx_model).SerializeToString())
+    np.testing.assert_allclose(session.run(None, {"pixels": pixels})[0], model(pixels), rtol=1e-5, atol=1e-5)
+
+
+def test_operators_between_tensors() -> None:
+    keras = pytest.importorskip("keras", reason="keras is not installed")
+    image = keras.Input((4, 4, 2))
+    x = keras.layers.Conv2D(2, 1)(image)
+    model = keras.Model(image, (x + image) * x - image)
+    assert_equal(model, load(model))
+
+
+def test_adapted_normalization(k: Any, tmp_path: Path) -> None:
+    layer = k.layers.Normalization(name="normal")
+    layer.adapt(np.random.default_rng(0).normal(3, 2, (64, 5, 5, 3)).astype(np.float32))
+    model = chain(k, (5, 5, 3), layer)
+    for suffix in (".keras", ".h5"):
+        save(model, tmp_path / f"model{suffix}")
+        assert_equal(model, load(tmp_path / f"model{suffix}"))
+    assert_equal(model, load(model))
+
+
+def test_every_unsupported_layer_is_listed(k: Any, tmp_path: Path) -> None:
+    layers = k.layers
+    model = chain(k, (4, 6), layers.LSTM(3, return_sequences=True, name="memory"), layers.GRU(2, name="gate"))
+    save(model, tmp_path / "model.keras")
+    for source in (model, tmp_path / "model.keras"):
+        with pytest.raises(QuaintError, match="memory") as caught:
+            load(source)
+        assert caught.value.code == "QM150"
+        assert caught.value.details == ("memory (LSTM)", "gate (GRU)")
+
+
+def test_custom_layers_are_not_mistaken_for_keras_own(k: Any) -> None:
+    custom = type("Dense", (k.layers.Dense,), {"call": lambda _, x: x * 2})
+    with pytest.raises(QuaintError, match="QM150"):
+        load(chain(k, (4,), custom(4)))
+
+
+def test_lambda_layers_are_refused(k: Any, tmp_path: Path) -> None:
+    model = chain(k, (4,), k.layers.Lambda(lambda x: x + 1, name="code"))
+    for suffix in (".keras", ".h5"):
+        save(model, tmp_path / f"model{suffix}")
+        with pytest.raises(QuaintError, match="code") as caught:
+            load(tmp_path / f"model{suffix}")
+        assert caught.value.code == "QM190"
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda k: k.layers.UpSampling2D(2, interpolation="bicubic"), "interpolation"),
+        (lambda k: k.layers.BatchNormalization(axis=2), "axis 2"),
+        (lambda k: k.layers.Softmax(axis=(1, 2)), "more than one axis"),
+        (lambda k: k.layers.LayerNormalization(axis=1), "an axis other than the last"),
+    ],
+)
+def test_unsupported_settings_name_the_layer(k: Any, make: Callable[[Any], Any], what: str) -> None:
+    model = chain(k, (4, 4, 2), make(k))
+    with pytest.raises(QuaintError, match=what) as caught:
+        load(model)
+    assert caught.value.code == "QM150"
+
+
+def test_subclassed_and_unbuilt_models(k: Any) -> None:
+    with pytest.raises(QuaintError, match="QM150"):
+        load(type("Mine", (k.Model,), {})())
+    with pytest.raises(QuaintError, match="QM122"):
+        load(k.Sequential([k.layers.Dense(3)]))

@@ -8,7 +8,18 @@ import numpy as np
 import onnx_ir as ir
 
 from quaint.canonicalize.rule import each
-from quaint.graph import GraphEditor, attribute, constant, input_at, is_op, other_input, producer, rank, scalar, sole_consumer
+from quaint.graph import (
+    GraphEditor,
+    attribute,
+    constant,
+    input_at,
+    is_op,
+    other_input,
+    producer,
+    rank,
+    scalar,
+    sole_consumer,
+)
 
 _LIMIT = float(np.finfo(np.float32).max)
 _TOLERANCE = 1e-5
@@ -94,10 +105,12 @@ def clip_before_pool(editor: GraphEditor, node: ir.Node) -> bool:
     if source is None or sole_consumer(source) is not pool:
         return False
     editor.replace(node.outputs[0], pool.outputs[0])
-    clipped = editor.insert(node.op_type, [source, *node.inputs[1:]], before=pool, name=node.outputs[0].name, like=source)
+    clipped = editor.insert(
+        node.op_type, [source, *node.inputs[1:]], before=pool, name=node.outputs[0].name, like=source
+    )
     new = clipped.producer()
     assert new is not None
-    node.name, new.name = new.name, node.name
+    editor.swap_names(node, new)
     pool.replace_input_with(0, clipped)
     editor.erase(node)
     return True
@@ -111,6 +124,8 @@ def name_activations(editor: GraphEditor, node: ir.Node) -> bool:
     x (1 + erf(x / sqrt 2)) / 2 and for its tanh form, ``Mish`` for x tanh(softplus(x)).
     """
     scale, factors = _factors(node)
+    if any(rank(factor) != rank(node.outputs[0]) for factor in factors):
+        return False
     if len(factors) == 1 and (source := _shifted_relu6(factors[0])) and _near(scale, 1 / 6):
         editor.retype(node, "HardSigmoid", [source], {"alpha": 1 / 6, "beta": 0.5})
         return True
@@ -175,7 +190,11 @@ def _plus(value: ir.Value, amount: float) -> ir.Value | None:
 def _shifted_relu6(value: ir.Value) -> ir.Value | None:
     """The x of ``value = clip(x + 3, 0, 6)``, or None."""
     node = producer(value, "Clip")
-    return _plus(node.inputs[0], 3) if node is not None and node.inputs[0] is not None and _bounds(node) == (0, 6) else None
+    return (
+        _plus(node.inputs[0], 3)
+        if node is not None and node.inputs[0] is not None and _bounds(node) == (0, 6)
+        else None
+    )
 
 
 def _factors_of(value: ir.Value) -> tuple[float, list[ir.Value]]:
@@ -185,9 +204,11 @@ def _factors_of(value: ir.Value) -> tuple[float, list[ir.Value]]:
 
 def _factors(node: ir.Node) -> tuple[float, list[ir.Value]]:
     """Write a product as a number times tensors, looking through Mul, and Div by a number, that are read only here."""
-    scale, factors, pending = 1.0, list[ir.Value](), [node]
+    scale, seen = 1.0, 0
+    factors, pending = list[ir.Value](), [node]
     while pending:
         product = pending.pop()
+        seen += 1
         for index, value in enumerate(product.inputs):
             number = scalar(value)
             divides = product.op_type == "Div" and index == 1
@@ -197,7 +218,7 @@ def _factors(node: ir.Node) -> tuple[float, list[ir.Value]]:
             if value is None or divides:
                 return 1.0, []
             inner = producer(value, "Mul", "Div")
-            if inner is not None and sole_consumer(value) is product and len(pending) + len(factors) < 8:
+            if inner is not None and sole_consumer(value) is product and seen < 8:
                 pending.append(inner)
             else:
                 factors.append(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from quaint.canonicalize.batch_rules import is_reshape, output_axes
+from quaint.canonicalize.batch_rules import output_axes
 from quaint.canonicalize.fold import fold_constants
 from quaint.canonicalize.shapes import BATCH
 from quaint.graph import GraphEditor, constant, dims, input_at
@@ -80,7 +80,9 @@ def batch_axes(graph: ir.Graph) -> dict[ir.Value, int] | None:
 def _reads_batch_inside(node: ir.Node, axes: dict[ir.Value, int]) -> bool:
     """Whether a subgraph of ``node`` reads a value with a batch."""
     graphs = [
-        attr.as_graph() for attr in node.attributes.values() if attr.type == ir.AttributeType.GRAPH and not attr.is_ref()
+        attr.as_graph()
+        for attr in node.attributes.values()
+        if attr.type == ir.AttributeType.GRAPH and not attr.is_ref()
     ]
     return any(value in axes for graph in graphs for inner in graph.all_nodes() for value in inner.inputs if value)
 
@@ -89,6 +91,3 @@ def _set_dim(value: ir.Value, axis: int, dim: int | str) -> None:
     shape = list(dims(value) or ())
     shape[axis] = dim
     value.shape = ir.Shape(shape)
-
-
-__all__ = ["BATCH_KEY", "batch_axes", "drop_zero_states", "is_reshape", "resolve_batch"]

@@ -192,9 +192,7 @@ def _matmul(node: ir.Node, axes: Axes, _size: Size) -> int | None:
         return None
     if axes[1] is None and axes[0] == len(left) - 2:
         return result - 2 if len(right) == 2 else None
-    places = {
-        axis - len(shape) for axis, shape in zip(axes, (left, right), strict=True) if axis is not None
-    }
+    places = {axis - len(shape) for axis, shape in zip(axes, (left, right), strict=True) if axis is not None}
     if len(places) != 1 or max(places) > -3:
         return None
     place = places.pop()

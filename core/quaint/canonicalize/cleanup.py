@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import onnx_ir as ir
 
 from quaint.canonicalize.rule import each
-from quaint.graph import GraphEditor, attribute, constant, dims, input_at, is_op, static_shape
+from quaint.graph import GraphEditor, attribute, constant, dims, input_at, is_op
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 
 @each()
@@ -36,9 +40,14 @@ def _is_noop(node: ir.Node) -> bool:
         return len(node.inputs) == 1
     if is_op(node, "Cast"):
         source_value = node.inputs[0]
-        return source_value is not None and source_value.dtype is not None and source_value.dtype == attribute(node, "to")
-    if is_op(node, "Pad", "Slice"):
-        return unchanged and (is_op(node, "Pad") or _forward(node)) and _moves_nothing(node)
+        return (
+            source_value is not None and source_value.dtype is not None and source_value.dtype == attribute(node, "to")
+        )
+    if is_op(node, "Pad"):
+        pads = constant(input_at(node, 1))
+        return unchanged and pads is not None and not pads.any()
+    if is_op(node, "Slice"):
+        return unchanged and _forward(node)
     if is_op(node, "Transpose"):
         length = len(source or ())
         return unchanged and attribute(node, "perm", tuple(reversed(range(length)))) == tuple(range(length))
@@ -49,7 +58,9 @@ def _is_noop(node: ir.Node) -> bool:
     if is_op(node, "GlobalAveragePool", "GlobalMaxPool"):
         return unchanged and source is not None and all(dim == 1 for dim in source[2:])
     if is_op(node, "AveragePool", "MaxPool"):
-        return unchanged and all(extent == 1 for extent in (*attribute(node, "kernel_shape"), *attribute(node, "strides", ())))
+        return unchanged and all(
+            extent == 1 for extent in (*attribute(node, "kernel_shape"), *attribute(node, "strides", ()))
+        )
     return False
 
 
@@ -62,14 +73,6 @@ def _forward(node: ir.Node) -> bool:
     """Whether a Slice takes every element in order."""
     steps = constant(input_at(node, 4))
     return input_at(node, 4) is None or (steps is not None and bool((steps == 1).all()))
-
-
-def _moves_nothing(node: ir.Node) -> bool:
-    """Whether a Pad that keeps the shape adds nothing; a Slice that keeps it is whole, unless the batch is sliced."""
-    if is_op(node, "Pad"):
-        pads = constant(input_at(node, 1))
-        return pads is not None and not pads.any()
-    return static_shape(node.outputs[0]) is not None or bool(dims(node.outputs[0]))
 
 
 def _is_neutral(node: ir.Node) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import onnx_ir as ir
 
-from quaint.graph import GraphEditor
+if TYPE_CHECKING:
+    from quaint.graph import GraphEditor
 
 _OTHER_FLOATS = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
 #: Attributes that hold an element type.
@@ -37,7 +40,7 @@ def unify_floats(editor: GraphEditor) -> bool:
     return changed
 
 
-def _as_float32(tensor: ir.TensorProtocol) -> ir.Tensor:
+def _as_float32(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
     """The values of ``tensor``, each rounded once."""
     limit = np.finfo(np.float32)
     array = tensor.numpy()

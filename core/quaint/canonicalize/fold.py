@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -13,6 +13,9 @@ import onnxruntime as ort
 from quaint.canonicalize.prepare import drop_unused
 from quaint.canonicalize.shapes import infer_shapes
 from quaint.graph import GraphEditor, attribute, constant, dims, is_op, static_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: What folding may add to the size of a model; a node whose outputs are not larger than its inputs is always folded.
 MAX_ADDED_BYTES = 2**28
@@ -65,7 +68,7 @@ def _fold_shapes(editor: GraphEditor) -> bool:
         entries = np.array([dim if isinstance(dim, int) else -1 for dim in extents], np.int64)
         for reader in node.outputs[0].consumers():
             picked = _pick(reader, entries)
-            changed |= picked is not None and (picked >= 0).all() and _to_constant(editor, reader, picked)
+            changed |= picked is not None and bool((picked >= 0).all()) and _to_constant(editor, reader, picked)
     return changed
 
 
@@ -160,9 +163,9 @@ def _foldable(editor: GraphEditor) -> list[ir.Node]:
 def _nbytes(value: ir.Value) -> int | None:
     """Size of a tensor of known shape and of a type that NumPy has, or None."""
     shape = static_shape(value)
-    if shape is None or value.dtype not in _NATIVE:
+    if shape is None or value.dtype is None or value.dtype not in _NATIVE:
         return None
-    return math.prod(shape) * value.dtype.itemsize
+    return math.prod(shape) * int(value.dtype.itemsize)
 
 
 def _evaluate(editor: GraphEditor, nodes: Sequence[ir.Node]) -> bool:
@@ -174,7 +177,8 @@ def _evaluate(editor: GraphEditor, nodes: Sequence[ir.Node]) -> bool:
     except Exception:  # noqa: BLE001  onnxruntime has no public base class of its errors
         if len(nodes) == 1:
             return False
-        return any([_evaluate(editor, [node]) for node in nodes])
+        outcomes = [_evaluate(editor, [node]) for node in nodes]
+        return any(outcomes)
     for node in nodes:
         arrays = [results.get(value.name or "", np.empty(0)) for value in node.outputs]
         if any(value.name in results for value in node.outputs):

@@ -34,16 +34,24 @@ def sort_nodes(editor: GraphEditor) -> bool:
     return before != list(editor.graph)
 
 
-def lift_constants(editor: GraphEditor) -> bool:
-    """Turn ``Constant`` nodes into initializers and stop listing initializers as inputs.
+def drop_default_inputs(editor: GraphEditor) -> bool:
+    """Stop listing initializers as inputs, as models before IR version 4 had to.
 
-    Ensures: no ``Constant`` in the main graph (where it is a graph output, an ``Identity`` of an initializer); every
-    graph input is fed by the user.
+    Ensures: every graph input is fed by the user.
     """
     inputs = [value for value in editor.graph.inputs if value.name not in editor.graph.initializers]
-    changed = len(inputs) != len(editor.graph.inputs)
-    if changed:
-        editor.graph.inputs[:] = inputs
+    if len(inputs) == len(editor.graph.inputs):
+        return False
+    editor.graph.inputs[:] = inputs
+    return True
+
+
+def lift_constants(editor: GraphEditor) -> bool:
+    """Turn ``Constant`` nodes into initializers.
+
+    Ensures: no ``Constant`` in the main graph (where it is a graph output, an ``Identity`` of an initializer).
+    """
+    changed = False
     for node in editor.nodes("Constant"):
         tensor = ir.convenience.get_const_tensor(node.outputs[0])
         if tensor is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import onnx
 import onnx_ir as ir
@@ -11,6 +11,9 @@ from quaint.canonicalize.skeleton import BATCH_SENTINEL, skeleton
 from quaint.errors import QuaintError
 from quaint.graph import Dim, GraphEditor, dims
 from quaint.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 BATCH = "N"
 
@@ -24,9 +27,15 @@ def set_input_shapes(editor: GraphEditor, shapes: Mapping[str, Sequence[int]]) -
     inputs = {value.name or "": value for value in editor.graph.inputs if not value.is_initializer()}
     for name, shape in shapes.items():
         if name not in inputs:
-            raise QuaintError("QT320", f"a shape is given for {name!r}, which is no input", hint=did_you_mean(name, inputs))
+            raise QuaintError(
+                "QT320", f"a shape is given for {name!r}, which is no input", hint=did_you_mean(name, inputs)
+            )
         old = dims(inputs[name])
-        if (old is not None and len(old) != len(shape)) or any(dim < 1 for dim in shape[1:]) or shape[:1] in ([0], (0,)):
+        if (
+            (old is not None and len(old) != len(shape))
+            or any(dim < 1 for dim in shape[1:])
+            or shape[:1] in ([0], (0,))
+        ):
             declared = "?" if old is None else ", ".join(str(dim) for dim in old)
             raise QuaintError("QT320", f"shape {list(shape)} does not fit the declared [{declared}]", where=name)
         inputs[name].shape = ir.Shape([BATCH if i == 0 and dim < 0 else dim for i, dim in enumerate(shape)])

@@ -24,6 +24,8 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
     proto.graph.name = graph.name or "graph"
     proto.graph.node.extend(ir.to_proto(node) for node in graph)
     for value in graph.inputs:
+        if value.name in graph.initializers:
+            continue
         info = ir.to_proto(value)
         shape = info.type.tensor_type.shape if info.type.HasField("tensor_type") else None
         if shape is not None and shape.dim and not shape.dim[0].HasField("dim_value"):
@@ -33,7 +35,7 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
         tensor = value.const_value
         assert tensor is not None
         if tensor.nbytes > MAX_BYTES:
-            info = onnx.helper.make_tensor_value_info(value.name, int(tensor.dtype), list(tensor.shape.numpy()))
+            info = onnx.helper.make_tensor_value_info(value.name or "", int(tensor.dtype), list(tensor.shape.numpy()))
             proto.graph.input.append(info)
         else:
             proto.graph.initializer.append(_named(ir.to_proto(tensor), value.name or ""))

@@ -41,7 +41,8 @@ def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model, *, limits:
         limits: how large the model may claim to be.
 
     Returns:
-        A model that holds all its data, as ``validate`` leaves it; ``source`` stays as it was.
+        A model that holds all its data, as ``validate`` leaves it; ``source`` stays as it was, except that the nodes of
+        an unsorted ``onnx_ir.Model`` are sorted (it could not be copied otherwise).
 
     Raises:
         QuaintError: QM101 to QM182, see the documentation of errors.
@@ -55,11 +56,11 @@ def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model, *, limits:
         path = Path(source).absolute()
         where, folder = str(path), path.parent
         proto = _parse(_read(path, limits), path)
+    screen(proto, folder, limits, where)
     try:
-        screen(proto, folder, limits, where)
         model = ir.from_proto(proto)
-    except (ir.serde.SerdeError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-        raise QuaintError("QM104", f"the model is corrupt: {error}", where=where) from error
+    except (ir.serde.SerdeError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise QuaintError("QM104", f"the model is corrupt: {onnx_graph.brief(error)}", where=where) from error
     return validate(model, where, limits)
 
 
@@ -81,8 +82,8 @@ def validate(model: ir.Model, name: str, limits: Limits = _DEFAULT) -> ir.Model:
     onnx_graph.check_size(model, limits, name)
     onnx_operators.check_float(model, name)
     onnx_graph.check_complete(model, name)
-    onnx_graph.inline_functions(model, limits, name)
     onnx_graph.sort(model, name)
+    onnx_graph.inline_functions(model, limits, name)
     onnx_operators.check_operators(model, name)
     onnx_graph.name_nodes(model, name)
     onnx_operators.check_types(model, limits, name)
@@ -99,7 +100,11 @@ def _copy(source: ir.Model, limits: Limits) -> ir.Model:
     where = _name(source)
     onnx_graph.check_size(source, limits, where)
     onnx_graph.check_complete(source, where)
-    model = source.clone()
+    onnx_graph.sort(source, where)
+    try:
+        model = source.clone()
+    except RuntimeError as error:
+        raise QuaintError("QM160", f"the model is inconsistent: {onnx_graph.brief(error)}", where=where) from error
     for graph, _ in onnx_graph.graphs(model):
         if isinstance(graph, ir.Graph):
             for value in graph.initializers.values():

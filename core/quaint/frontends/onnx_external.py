@@ -95,13 +95,13 @@ def _read(path: Path, offset: int, nbytes: int, tensor: str, limits: Limits, whe
     if not limits.follow_links:
         flags |= getattr(os, "O_NOFOLLOW", 0)
     try:
-        descriptor = os.open(path, flags)
+        file = open(path, "rb", opener=lambda name, _: os.open(name, flags))  # noqa: SIM115 - Path has no opener
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         what = f"external data of {tensor} cannot be read from {str(path)!r} ({reason})"
         raise QuaintError("QM142", what, where=where, hint="the data file belongs beside the model file") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
+    with file:
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise QuaintError("QM142", f"external data of {tensor} is no file: {str(path)!r}", where=where)
         if status.st_nlink > 1 and not limits.follow_links:

@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 #: The name that a node had in its source, in ``Node.metadata_props`` of a renamed node.
 ORIGINAL_NAME = "quaint.original_name"
 
+_LONGEST = 400
+
 
 def describe(node: ir.Node) -> str:
     """How messages call a node: by its name, or by what it gives."""
     operator = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
     return f"node {node.name or ', '.join(v.name or '' for v in node.outputs)!r} ({operator})"
+
+
+def brief(error: BaseException) -> str:
+    """The message of what first went wrong, cut short: libraries quote whole models."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
@@ -95,13 +105,9 @@ def inline_functions(model: ir.Model, limits: Limits, where: str) -> None:
 
     try:
         InlinePass()(model)
-    except (ValueError, ir.passes.PassError) as error:
-        raise QuaintError("QM160", f"local functions cannot be inlined: {_cause(error)}", where=where) from error
+    except (ValueError, RuntimeError) as error:
+        raise QuaintError("QM160", f"local functions cannot be inlined: {brief(error)}", where=where) from error
     model.functions.clear()
-
-
-def _cause(error: BaseException) -> str:
-    return str(error.__cause__ or error)
 
 
 def check_size(model: ir.Model, limits: Limits, where: str) -> None:
@@ -126,7 +132,7 @@ def check_complete(model: ir.Model, where: str) -> None:
         what = f"tensor {dangling[1]!r}, needed by {dangling[0]}, is produced by nothing"
         raise QuaintError("QM121", what, where=where, hint="the model was cut or edited: export it again")
     for value in main.inputs:
-        dims = value.shape.dims if value.shape is not None else ()
+        dims = () if value.shape is None or value.is_initializer() else value.shape.dims
         if any(isinstance(dim, int) and dim < 1 for dim in dims):
             what = f"input {value.name!r} has the shape {list(dims)} with a dimension below 1"
             raise QuaintError("QM132", what, where=where, hint="name a dimension that varies, such as 'N'")
@@ -150,6 +156,8 @@ def sort(model: ir.Model, where: str) -> None:
     """Order nodes so that a tensor is produced before it is used; refuse cycles (QM120)."""
     try:
         model.graph.sort()
+        for function in model.functions.values():
+            function.sort()
     except ValueError as error:
         for graph, _ in graphs(model):
             _refuse_cycle(graph, where)

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from quaint.errors import QuaintError
-from quaint.frontends.onnx_graph import describe, graphs, nodes, sources
+from quaint.frontends.onnx_graph import brief, describe, graphs, nodes, sources
 
 if TYPE_CHECKING:
     from quaint.frontends.limits import Limits
@@ -111,7 +111,10 @@ def _check_control_flow(model: ir.Model, where: str) -> None:
 
 def check_types(model: ir.Model, limits: Limits, where: str) -> None:
     """Refuse what ONNX's own checker and strict shape inference refuse (QM160), and giant activations (QM131)."""
-    proto = ir.to_proto(_without_weights(model))
+    try:
+        proto = ir.to_proto(_without_weights(model))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise QuaintError("QM160", f"the model cannot be written as ONNX: {brief(error)}", where=where) from error
     # Annotations of inner tensors, and the shapes of outputs, are hints that go stale; what matters is inferred anew.
     del proto.graph.value_info[:]
     for output in proto.graph.output:
@@ -123,9 +126,11 @@ def check_types(model: ir.Model, limits: Limits, where: str) -> None:
             output.type.tensor_type.ClearField("shape")
         inferred = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise QuaintError("QM160", f"the model is not valid ONNX: {error}", where=where) from error
+        raise QuaintError("QM160", f"the model is not valid ONNX: {brief(error)}", where=where) from error
     for info in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
         tensor = info.type.tensor_type
+        if tensor.elem_type == onnx.TensorProto.STRING:
+            raise QuaintError("QM152", f"tensor {info.name!r} holds strings, which are not supported", where=where)
         elements = math.prod(dim.dim_value if dim.HasField("dim_value") else 1 for dim in tensor.shape.dim)
         bits = ir.DataType(tensor.elem_type).bitwidth if tensor.elem_type else 0
         limits.check_tensor(elements * bits // 8, f"tensor {info.name!r}", where)

@@ -51,6 +51,7 @@ def screen(proto: onnx.ModelProto, folder: Path | None, limits: Limits, where: s
     total = 0
     for graph, depth in _graphs(proto):
         limits.check_depth(depth, where)
+        _check_text(graph, where)
         _check_names(graph, where)
         for name, tensor in _tensors(graph, where):
             total += _declared_bytes(tensor, name, limits, where)
@@ -100,6 +101,22 @@ def _values(attribute: onnx.AttributeProto, where: str) -> Iterator[onnx.TensorP
     if attribute.HasField("t"):
         yield attribute.t
     yield from attribute.tensors
+
+
+def _check_text(graph: _GraphLike, where: str) -> None:
+    """Refuse names that are no text (QM104): the parser leaves them as bytes, which nothing else expects."""
+    texts = [graph.name]
+    if isinstance(graph, onnx.FunctionProto):
+        texts += [graph.domain, graph.overload, *graph.input, *graph.output]
+    else:
+        values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+        texts += [value.name for value in values]
+    for node in graph.node:
+        texts += [node.name, node.op_type, node.domain, node.overload, *node.input, *node.output]
+    texts += [text for attribute in _attributes(graph) for text in (attribute.name, attribute.ref_attr_name)]
+    broken = next((text for text in texts if isinstance(text, bytes)), None)
+    if broken is not None:
+        raise QuaintError("QM104", f"the model is corrupt: the name {broken!r} is not UTF-8", where=where)
 
 
 def _check_names(graph: _GraphLike, where: str) -> None:
@@ -156,6 +173,8 @@ def screen_tensor(tensor: onnx.TensorProto, name: str, folder: Path | None, limi
     nbytes = _declared_bytes(tensor, name, limits, where)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         entries = {entry.key: entry.value for entry in tensor.external_data}
+        if any(isinstance(text, bytes) for entry in entries.items() for text in entry):
+            raise QuaintError("QM145", f"external data of {name} is described by what is no text", where=where)
         data = read_external(entries, nbytes, folder, name, limits, where)
         for field in ("external_data", "data_location", *{field for field, _ in _TYPED_FIELDS.values()}, "int32_data"):
             tensor.ClearField(field)

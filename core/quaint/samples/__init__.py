@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from quaint.samples.dataset import Samples
 from quaint.samples.opening import open_samples, random_samples, read_labels
-from quaint.samples.spec import TensorSpec
+from quaint.samples.spec import TensorSpec, input_specs
 
-__all__ = ["Samples", "TensorSpec", "open_samples", "random_samples", "read_labels"]
+__all__ = ["Samples", "TensorSpec", "input_specs", "open_samples", "random_samples", "read_labels"]

@@ -51,6 +51,8 @@ class Samples:
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """All samples in order as ``{input name: [batch, ...]}``, ``batch_size`` at a time; the last may be smaller.
 
+        The arrays are C-contiguous, and may be read-only views of a file or of the user's array: they are not to be changed.
+
         Raises:
             QuaintError: QC203 NaN, QC204 infinity; and whatever a damaged file or a user's generator leads to.
         """

@@ -9,6 +9,7 @@ import contextlib
 import math
 import shutil
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections import Counter
@@ -31,6 +32,8 @@ NPY_MAGIC, ZIP_MAGICS = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
 MAX_INFLATION, HARMLESS_BYTES, MAX_BYTES = 200, 16 * 2**20, 16 * 2**30
 #: By version; the third is for records with names beyond ASCII, which are no samples.
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+#: What NumPy's parser of headers, which is Python's, raises on hostile ones.
+BAD_HEADER = (ValueError, LookupError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, UnicodeDecodeError)
 
 
@@ -117,7 +120,7 @@ def read_header(stream: IO[bytes], where: str) -> Header:
     counted = _Counted(stream)
     try:
         shape, fortran, dtype = HEADER_READERS[np.lib.format.read_magic(counted)](counted)
-    except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
+    except BAD_HEADER as error:
         raise QuaintError("QC224", f"not a valid .npy header: {_first_line(error)}", where=where) from error
     if dtype.hasobject:
         hint = "save plain numeric arrays; a ragged list makes such an array"

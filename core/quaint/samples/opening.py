@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import warnings
@@ -23,7 +24,7 @@ from quaint.samples.spec import LAYOUTS
 from quaint.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,11 +48,11 @@ def open_samples(
             a float input (QC207).
 
     Raises:
-        QuaintError: QC200 nothing of that name; QC201 to QC240, see the reference of errors. Shapes, dtypes and sizes are
-            checked here; the values while they are read.
+        QuaintError: QU110 unknown layout; QC200 to QC240, see the reference of errors. Shapes, dtypes and sizes are checked
+            here; the values while they are read.
     """
     if layout is not None and layout not in LAYOUTS:
-        raise QuaintError("QC211", f"unknown layout '{layout}'", hint=did_you_mean(layout, LAYOUTS))
+        raise QuaintError("QU110", f"unknown layout '{layout}'", hint=did_you_mean(layout, LAYOUTS))
     opened = _source(source, inputs, layout, warn=calibration)
     return Samples(opened, inputs, calibration=calibration)
 
@@ -74,7 +75,15 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int64]:
     Raises:
         QuaintError: QC215 where they are no row of integers; or what is wrong with the file.
     """
-    path = _existing(Path(path))
+    with _unreadable_is_qc200(path):
+        column = _column_of_labels(_existing(Path(path)))
+        if len(column.shape) != 1 or not column.shape[0] or column.dtype.kind not in "iu":
+            what = f"labels must be integers of shape [samples], got {column.dtype} {list(column.shape)}"
+            raise QuaintError("QC215", what, where=str(path))
+        return np.concatenate(list(column.read(column.shape[0]))).astype(np.int64)
+
+
+def _column_of_labels(path: Path) -> Column:
     if _is_zip(path):
         keys = npz_keys(path)
         key = keys[0] if len(keys) == 1 else LABELS
@@ -82,18 +91,14 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.int64]:
             raise QuaintError(
                 "QC215", f"no array '{LABELS}'", where=str(path), hint=f"found: {', '.join(sorted(keys)) or 'none'}"
             )
-        column: Column = NpzMember(path, key)
-    else:
-        column = NpyFile(path)
-    if len(column.shape) != 1 or not column.shape[0] or column.dtype.kind not in "iu":
-        what = f"labels must be integers of shape [samples], got {column.dtype} {list(column.shape)}"
-        raise QuaintError("QC215", what, where=str(path))
-    return np.concatenate(list(column.read(column.shape[0]))).astype(np.int64)
+        return NpzMember(path, key)
+    return NpyFile(path)
 
 
 def _source(source: Any, inputs: Sequence[TensorSpec], layout: str | None, *, warn: bool) -> Source:
     if isinstance(source, str | os.PathLike):
-        found = _columns_of_path(_existing(Path(source)), inputs, layout)
+        with _unreadable_is_qc200(source):
+            found = _columns_of_path(_existing(Path(source)), inputs, layout)
     elif isinstance(source, Mapping) or hasattr(source, "__array__"):
         arrays = named_arrays(source, inputs, "samples")
         found = {name: ArrayColumn(values, "samples") for name, values in arrays.items()}
@@ -143,6 +148,14 @@ def _column(path: Path, spec: TensorSpec, layout: str | None) -> Column:
 
 def _entries(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+@contextlib.contextmanager
+def _unreadable_is_qc200(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise QuaintError("QC200", f"cannot be read: {error.strerror or error}", where=os.fspath(path)) from error
 
 
 def _existing(path: Path) -> Path:

@@ -12,6 +12,7 @@ from quaint.errors import QuaintError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import onnx_ir as ir
     from numpy.typing import NDArray
 
 IMAGE_CHANNELS = (1, 3)
@@ -50,6 +51,23 @@ class TensorSpec:
         if layout in {None, self.layout} or len(self.shape) != 4:
             return None
         return TO_CHANNELS_FIRST if self.layout == "nchw" else TO_CHANNELS_LAST
+
+
+def input_specs(model: ir.Model) -> list[TensorSpec]:
+    """What a model takes: its inputs, but for those that an initializer gives a value; symbolic sizes are open.
+
+    The model is canonical: dtypes and shapes of its inputs are known.
+    """
+    specs = []
+    for value in model.graph.inputs:
+        if value.name in model.graph.initializers:
+            continue
+        assert value.name is not None
+        assert value.shape is not None
+        assert value.dtype is not None
+        shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+        specs.append(TensorSpec(value.name, shape, value.dtype.numpy()))
+    return specs
 
 
 def batch_shape(shape: Sequence[int], spec: TensorSpec, layout: str | None, where: str) -> tuple[int, ...]:

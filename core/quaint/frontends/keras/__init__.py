@@ -40,7 +40,7 @@ def load(source: Any, limits: Limits | None = None) -> ir.Model:
         return convert(*_from_memory(source))
     try:
         return convert(*read(source, limits or Limits()))
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise QuaintError("QM104", f"malformed Keras model: {error!r}", where=os.fspath(source)) from error
 
 

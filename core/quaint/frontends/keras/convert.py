@@ -34,7 +34,7 @@ def check(model: Entry) -> None:
     """Refuse a model with layers that have no translation, all at once.
 
     Raises:
-        QuaintError: QM150 unknown layers; QM170 quantized layers; QM190 layers that are code.
+        QuaintError: QM122 no input shape; QM150 unknown layers; QM170 quantized layers; QM190 layers that are code.
     """
     found = [("/".join(path), entry) for path, entry in leaves(model)]
     code = [f"{path} ({kind(entry)})" for path, entry in found if kind(entry) in _CODE]
@@ -51,20 +51,20 @@ def check(model: Entry) -> None:
         hint = "replace them by supported layers, or export the model to ONNX"
         what = f"{len(unknown)} layer{'s' * (len(unknown) > 1)} without a translation"
         raise QuaintError("QM150", what, where=unknown[0], hint=hint, details=unknown)
+    input_layers(model)
 
 
 def convert(model: Entry, weights: Weights, version: int) -> ir.Model:
     """The ONNX model, shapes inferred.
 
     Args:
-        model: the configuration of a functional or sequential model.
+        model: the configuration of a model that `check` admits.
         weights: of its layers.
         version: major version of Keras that wrote the configuration.
 
     Raises:
-        QuaintError: as `check`, and QM150 for a setting of a layer that has no translation.
+        QuaintError: QM120, QM121 layers that are joined wrongly; QM150 a setting of a layer that has no translation.
     """
-    check(model)
     emit = Emitter()
     calls: Counter[str] = Counter()
 
@@ -118,10 +118,9 @@ def _output(emit: Emitter, name: str, value: ir.Value, taken: Sequence[ir.Value]
     """``value`` under the name of the layer that gives it; a copy where it is an input or another output already."""
     if any(value is other for other in taken):
         value = emit.node("Identity", f"{name}/output", [value])
-    if value.name != name:
+    if value.name != name and all(name != other.name for other in taken):
         for node in emit.nodes:
             if node.outputs[0].name == name:  # the layer's own node, before its activation or transposition
                 node.outputs[0].name = emit.unique(f"{name}/inner")
-        if all(name != other.name for other in taken):
-            value.name = name
+        value.name = name
     return value

@@ -7,6 +7,7 @@ with the configuration in its attribute ``model_config`` and the weights in its 
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from quaint.errors import QuaintError
 from quaint.frontends.detect import FORMATS, detect
+from quaint.frontends.keras.convert import check
 from quaint.frontends.keras.weights import Weights, from_archive, from_legacy
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def read(path: str | os.PathLike[str], limits: Limits) -> tuple[Entry, Weights, 
     """The configuration, the weights and the major version of Keras of a saved model.
 
     Raises:
-        QuaintError: QM101 no such file; QM102 empty; QM103 not a Keras model; QM104 truncated or corrupt; QM131 too
+        QuaintError: those of `convert.check`; QM101 no such file; QM102 empty; QM103 not a Keras model; QM104 truncated or corrupt; QM131 too
             large; QM140 points to data outside the file; QP530 h5py is not installed.
     """
     file = Path(path)
@@ -50,7 +52,7 @@ def read(path: str | os.PathLike[str], limits: Limits) -> tuple[Entry, Weights, 
         raise QuaintError("QM101", "the file does not exist", where=str(file.resolve())) from error
     except (zipfile.BadZipFile, json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
         raise QuaintError("QM104", f"truncated or corrupt: {error}", where=str(file)) from error
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise QuaintError("QM104", f"malformed Keras model: {error!r}", where=str(file)) from error
     what, hint = FORMATS[found]
     code = "QM102" if found == "empty" else "QM103"
@@ -64,6 +66,7 @@ def _read_archive(file: Path, limits: Limits) -> tuple[Entry, Weights, int]:
             if info.file_size > MAX_INFLATION * info.compress_size + SLACK:
                 raise QuaintError("QM131", f"member {info.filename!r} inflates too much", where=str(file))
         model = json.loads(archive.read("config.json"))
+        check(model)
         version = _major(json.loads(archive.read("metadata.json"))["keras_version"], str(file))
         with archive.open("model.weights.h5") as stream, _hdf5(stream, str(file)) as weights:
             reader = _Reader(limits, str(file))
@@ -79,6 +82,7 @@ def _read_legacy(stream: IO[bytes], where: str, limits: Limits) -> tuple[Entry, 
             hint = "save the whole model, not only its weights"
             raise QuaintError("QM103", "an HDF5 file without a Keras model", where=where, hint=hint)
         model = json.loads(file.attrs["model_config"])
+        check(model)
         return model, from_legacy(model, file["model_weights"], reader.read), _major(file.attrs["keras_version"], where)
 
 
@@ -110,24 +114,25 @@ class _Reader:
         """Refuse whatever leads out of the file, and datasets that are far larger than what is stored of them."""
         import h5py
 
+        links: list[tuple[str, Any]] = []
+        file.visititems_links(lambda name, link: links.append((name, link)))
         total = 0
-
-        def visit(name: str, link: Any) -> None:
-            nonlocal total
+        for name, link in links:
             if not isinstance(link, h5py.HardLink):
                 raise QuaintError("QM140", f"{name!r} is a link", where=self._where)
             item = file[name]
             if isinstance(item, h5py.Dataset):
-                if item.external or item.is_virtual:
-                    raise QuaintError("QM140", f"the data of {name!r} lie in another file", where=self._where)
-                nbytes = int(np.prod(item.shape or (1,), dtype=object)) * item.dtype.itemsize
-                self._limits.check_tensor(nbytes, name, self._where)
-                if nbytes > MAX_INFLATION * item.id.get_storage_size() + SLACK:
-                    raise QuaintError("QM131", f"{name!r} inflates too much", where=self._where)
-                total += nbytes
-
-        file.visititems_links(visit)
+                total += self._size(name, item)
         self._limits.check_model(total, self._where)
+
+    def _size(self, name: str, dataset: h5py.Dataset) -> int:
+        if dataset.external or dataset.is_virtual:
+            raise QuaintError("QM140", f"the data of {name!r} lie in another file", where=self._where)
+        nbytes = math.prod(dataset.shape or ()) * dataset.dtype.itemsize
+        self._limits.check_tensor(nbytes, name, self._where)
+        if nbytes > MAX_INFLATION * dataset.id.get_storage_size() + SLACK:
+            raise QuaintError("QM131", f"{name!r} inflates too much", where=self._where)
+        return nbytes
 
     @staticmethod
     def read(dataset: h5py.Dataset) -> NDArray[Any]:

@@ -198,21 +198,22 @@ def _up_sampling(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:
     return emit.give(value, x.rank, channels_last=layer.channels_last)
 
 
-def _merge(op: str) -> Translation:
-    def translate(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:
-        if len({x.rank for x in inputs}) != 1:
-            raise layer.unsupported("inputs of different rank")
-        names = [f"{layer.name}/{i}" for i in range(1, len(inputs) - 1)] + [layer.name]
-        pairs = list(zip(names, inputs[1:], strict=True))
-        return reduce(lambda left, pair: emit.elementwise(op, pair[0], [left, pair[1]]), pairs, inputs[0])
+def _fold(emit: Emitter, layer: Layer, inputs: list[Tensor], op: str, name: str) -> Tensor:
+    """``inputs`` joined by a binary operator, from left to right; the last node is called ``name``."""
+    if len({x.rank for x in inputs}) != 1:
+        raise layer.unsupported("inputs of different rank")
+    names = [*(f"{layer.name}/{i}" for i in range(1, len(inputs) - 1)), name]
+    pairs = list(zip(names, inputs[1:], strict=True))
+    return reduce(lambda left, pair: emit.elementwise(op, pair[0], [left, pair[1]]), pairs, inputs[0])
 
-    return translate
+
+def _merge(op: str) -> Translation:
+    return lambda emit, layer, inputs: _fold(emit, layer, inputs, op, layer.name)
 
 
 def _average(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:
-    total = _merge("Add")(emit, layer, inputs)
-    share = emit.constant(f"{layer.path}/share", 1 / len(inputs))
-    return emit.elementwise("Mul", f"{layer.name}/mean", [total], share)
+    total = _fold(emit, layer, inputs, "Add", f"{layer.name}/sum")
+    return emit.elementwise("Mul", layer.name, [total], emit.constant(f"{layer.path}/share", 1 / len(inputs)))
 
 
 def _concatenate(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:

@@ -1,1 +1,21 @@
-"""Placeholder."""
+"""Chips that run ESP-DL, as targets of Quaint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from quaint.component import Lazy
+from quaint.hookspecs import impl
+
+
+@impl
+def quaint_targets() -> Iterable[Lazy]:
+    """The chips."""
+    yield Lazy("esp32p4", "quaint_espdl.targets:ESP32P4", "ESP32-P4: int8 or int16, power-of-two scales for each channel")
+    yield Lazy("esp32s3", "quaint_espdl.targets:ESP32S3", "ESP32-S3: int8 or int16, power-of-two scales for a whole tensor")
+
+
+@impl
+def quaint_exporters() -> Iterable[Lazy]:
+    """The files that ESP-DL loads."""
+    yield Lazy("espdl", "quaint_espdl.exporter:export", ".espdl, .info and .json")

@@ -1,0 +1,1 @@
+"""Observers: how the range of a tensor is measured from samples."""

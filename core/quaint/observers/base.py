@@ -1,0 +1,58 @@
+"""What every observer offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Floats = NDArray[np.float64]
+
+
+class Observer(ABC):
+    """Measures the range of one tensor over batches of samples.
+
+    Args:
+        axis: measure each index of this axis on its own; None for the tensor as a whole.
+    """
+
+    def __init__(self, axis: int | None = None) -> None:
+        self.axis = axis
+
+    @abstractmethod
+    def observe(self, batch: Array) -> None:
+        """Take in the tensor's values for a batch of samples.
+
+        Raises:
+            QuaintError: QC205 if a value is infinite or not a number.
+        """
+
+    @abstractmethod
+    def merge(self, other: Self) -> None:
+        """Take in what ``other``, an observer of the same tensor with the same options, has observed."""
+
+    @abstractmethod
+    def range(self) -> tuple[Floats, Floats]:
+        """The lowest and the highest real value to represent, float64: scalars, or vectors along ``axis``.
+
+        Real zero need not lie between them. What to do about that is up to whoever chooses parameters.
+
+        Raises:
+            QuaintError: QC201 if nothing was observed.
+        """
+
+    def rows(self, batch: Array) -> Array:
+        """``batch`` as [channels, values]: one row for each index of ``axis``, or one in all."""
+        if self.axis is None:
+            return batch.reshape(1, batch.size)
+        channels = batch.shape[self.axis]
+        return np.moveaxis(batch, self.axis, 0).reshape(channels, batch.size // max(channels, 1))
+
+    def shaped(self, vector: Floats) -> Floats:
+        """A value for each row, as ``range`` gives it."""
+        return vector if self.axis is not None else vector.reshape(())

@@ -1,0 +1,128 @@
+"""Histograms of streams: as small for a million samples as for one, and the same in whatever order they come.
+
+A bin is ``2**exponent`` wide and holds ``trunc(x / width)``. If a value lies outside, the width doubles as often as it
+takes, and bins merge: ``trunc(trunc(x / w) / 2) == trunc(x / 2w)``, so the result is what the final width would have given
+from the start. Scaling by a power of two is exact in float32; nothing is sampled, nothing interpolated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from quaint.numerics import IntType
+from quaint.observers.minmax import MinMax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+INT8 = IntType(8, signed=True)  # what thresholds are searched for unless an observer is told otherwise
+
+_CHUNK = 1 << 16  # values at a time: the passes over them then stay in the cache
+_NARROWEST = -100  # exponent: float32 can still scale by its inverse
+
+
+class Histogram:
+    """One histogram for each of some rows, each with its own width of bins.
+
+    Args:
+        rows: how many.
+        bins: a power of two, on either side of zero.
+
+    Attributes:
+        counts: int64 [rows, 2 * bins]; ``counts[:, bins + i]`` for the values with ``trunc(x / width) == i``.
+        exponents: int64 [rows]; log2 of the widths.
+    """
+
+    def __init__(self, rows: int, bins: int) -> None:
+        self.bins = bins
+        self.counts = np.zeros((rows, 2 * bins), np.int64)
+        self.exponents = np.full(rows, _NARROWEST, np.int64)
+
+    @property
+    def widths(self) -> Floats:
+        """Width of the bins of each row; bin 0 is twice as wide, from ``-width`` to ``width``."""
+        return np.ldexp(np.ones(len(self.exponents)), self.exponents)
+
+    def add(self, values: Array, limits: Floats) -> None:
+        """Count float32 ``values`` [rows, n], the magnitudes of a row being at most its entry in ``limits``."""
+        _, exponents = np.frexp(limits)
+        self._widen(exponents - (self.bins.bit_length() - 1))
+        for i, (row, exponent) in enumerate(zip(values, self.exponents, strict=True)):
+            scale = np.float32(2.0 ** -int(exponent))
+            for start in range(0, row.size, _CHUNK):
+                index = (row[start : start + _CHUNK] * scale).astype(np.intp)
+                index += self.bins
+                self.counts[i] += np.bincount(index, minlength=2 * self.bins)
+
+    def merge(self, other: Histogram) -> None:
+        """Add the counts of ``other``: the same as counting its values here."""
+        self._widen(other.exponents)
+        wider = Histogram(len(other.exponents), other.bins)
+        wider.counts, wider.exponents = other.counts.copy(), other.exponents.copy()
+        wider._widen(self.exponents)
+        self.counts += wider.counts
+
+    def magnitudes(self) -> Ints:
+        """Counts of ``trunc(|x| / width)``, int64 [rows, bins]."""
+        folded = self.counts[:, self.bins :].copy()
+        folded[:, 1:] += self.counts[:, self.bins - 1 : 0 : -1]
+        return folded
+
+    def _widen(self, exponents: Ints) -> None:
+        """Merge bins until no row's width lies below ``2**exponents``."""
+        steps = np.minimum(np.maximum(exponents - self.exponents, 0), 62)
+        position = np.arange(-self.bins, self.bins)
+        for row in np.flatnonzero(steps):
+            merged = np.sign(position) * (np.abs(position) >> steps[row]) + self.bins
+            counts = np.zeros_like(self.counts[row])
+            np.add.at(counts, merged, self.counts[row])
+            self.counts[row] = counts
+        self.exponents = np.maximum(self.exponents, exponents)
+
+
+class HistogramObserver(MinMax):
+    """Base of the observers that clip: extremes and a histogram of everything seen.
+
+    The histogram has 8192 bins on either side of zero; 2048 in each channel if there is an ``axis``.
+    """
+
+    _histogram: Histogram | None = None
+
+    def observe(self, batch: Array) -> None:
+        """Count every value; reals as float32."""
+        batch = np.asarray(batch, np.float32)
+        super().observe(batch)
+        values = self.rows(batch)
+        if self._histogram is None:
+            self._histogram = Histogram(len(values), 8192 if self.axis is None else 2048)
+        low, high = self.extremes()
+        self._histogram.add(values, np.maximum(-low, high))
+
+    def merge(self, other: Self) -> None:
+        """The same as observing what ``other`` has seen, in any order."""
+        super().merge(other)
+        if other._histogram is None:
+            return
+        if self._histogram is None:
+            self._histogram = Histogram(len(other._histogram.exponents), other._histogram.bins)
+        self._histogram.merge(other._histogram)
+
+    def histogram(self) -> Histogram:
+        """What was counted."""
+        self.extremes()  # refuses if there is nothing
+        assert self._histogram is not None
+        return self._histogram
+
+    def clipped(self, threshold: Floats) -> tuple[Floats, Floats]:
+        """The extremes with magnitudes limited to ``threshold``, and the larger of both set to it."""
+        low, high = self.extremes()
+        return (
+            self.shaped(np.where(-low >= high, -threshold, np.clip(low, -threshold, threshold))),
+            self.shaped(np.where(high >= -low, threshold, np.clip(high, -threshold, threshold))),
+        )

@@ -1,0 +1,81 @@
+"""Saved models: an ONNX file that plain onnxruntime runs, and from which the integer model is restored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quaint.config import Config
+from quaint.errors import QuaintError
+from quaint.partition import Refusal
+from quaint.pipeline import find_target, load_model
+from quaint.quantized import Calibration, Quantized
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+#: Metadata of the file that says what made it; its presence tells a saved model from any other ONNX file.
+TARGET_KEY, MAKING_KEY = "quaint.target", "quaint.making"
+
+
+def to_bytes(quantized: Quantized) -> bytes:
+    """A quantized model as the bytes of a file."""
+    from quaint.simulators.saved import to_onnx
+
+    making: dict[str, Any] = {
+        "config": quantized.config.to_dict(),
+        "refusals": [vars(refusal) for refusal in quantized.refusals],
+        "warnings": list(quantized.warnings),
+        "calibration": vars(quantized.calibration) if quantized.calibration else None,
+    }
+    metadata = {TARGET_KEY: quantized.target.name, MAKING_KEY: json.dumps(making, sort_keys=True)}
+    model = to_onnx(quantized.integer, quantized.target.all_kernels(), metadata)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def is_saved(path: str | Path) -> bool:
+    """Whether a file is a saved quantized model; reads no more than it must."""
+    try:
+        return TARGET_KEY.encode() in Path(path).read_bytes()
+    except OSError:
+        return False
+
+
+def load(source: str | Path) -> Quantized | ir.Model:
+    """A saved quantized model, or a float model of any format that a front end reads.
+
+    Raises:
+        QuaintError: for a file that is neither, or whose target is not installed.
+    """
+    return load_quantized(source) if is_saved(source) else load_model(source)
+
+
+def load_quantized(source: str | Path) -> Quantized:
+    """A saved quantized model.
+
+    Raises:
+        QuaintError: QM106 if it is not one, QM104 if it is damaged, QT300 if its target is not installed.
+    """
+    import onnx
+
+    from quaint.simulators.saved import from_onnx
+
+    path = Path(source)
+    if not path.is_file():
+        raise QuaintError("QM101", "the file does not exist", where=str(path.resolve()))
+    if not is_saved(path):
+        raise QuaintError("QM106", "not a quantized model", where=str(path), hint="make one with quaint quantize")
+    try:
+        proto = onnx.load(path, load_external_data=False)
+        integer, metadata = from_onnx(proto)
+        making = json.loads(metadata[MAKING_KEY])
+        refusals = tuple(Refusal(**refusal) for refusal in making["refusals"])
+        calibration = Calibration(**making["calibration"]) if making["calibration"] else None
+        config = Config.from_dict(making["config"])
+        warnings = tuple(map(str, making["warnings"]))
+    except QuaintError:
+        raise
+    except Exception as error:
+        raise QuaintError("QM104", f"truncated or corrupt ({type(error).__name__})", where=str(path)) from error
+    return Quantized(integer, find_target(metadata[TARGET_KEY]), config, None, refusals, warnings, {}, calibration)

@@ -1,0 +1,146 @@
+"""Kernels traced to stock ONNX operators, each proven exact by bounds."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx import TensorProto
+
+from quaint.simulators.tracing_elementwise import Elementwise
+from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
+from quaint.simulators.tracing_sources import MatrixProduct, Measured
+from quaint.simulators.tracing_values import Clip, Interval, Real, Traced, whole
+from quaint.simulators.tracing_windows import Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from quaint.arithmetic import Constant
+    from quaint.numerics import Rounding
+    from quaint.simulators.tracing_values import Shape
+
+
+class Tracer(Windows, Elementwise):
+    """``Arithmetic`` that emits ONNX. Whole numbers are carried in floats wherever bounds prove that exact.
+
+    Raises:
+        Untraceable: from an operation that has no exact form.
+    """
+
+    def matmul(self, x: Traced, y: Traced | Constant) -> Traced:
+        """Matrix product over the last axis of ``x`` and the last but one of ``y``."""
+        terms = x.shape[-1]
+        if terms is None:
+            raise Untraceable("a sum of unknown length")
+        if isinstance(y, Traced):
+            shape = (*_leading(x.shape, y.shape), x.shape[-2], y.shape[-1])
+            traced, bounds, given = self.tensor(y), y.interval, None
+        else:
+            given, traced, bounds = np.asarray(y), None, Interval.of(0, 0)
+            shape = (*x.shape[:-1], given.shape[-1]) if given.ndim == 2 else (
+                *_leading(x.shape, given.shape), x.shape[-2], given.shape[-1]
+            )
+        weight = None if given is None else given.astype(np.int64)
+        source = MatrixProduct(self.tensor(x), x.interval, traced, bounds, weight, given, terms)
+        Kind.holding(source.interval.limit)
+        return Traced(shape, source)
+
+    # sums ------------------------------------------------------------------------------------------------------------
+    def sum(self, x: Traced, axes: Sequence[int], *, keepdims: bool) -> Traced:
+        """Sum over ``axes``."""
+        axes = sorted(axis % len(x.shape) for axis in axes)
+        if not axes:
+            return x
+        count, hull = _count(x.shape, axes), x.interval.hull()
+        interval = Interval.of(count * hull.low, count * hull.high)
+        kind = Kind.holding(interval.limit)
+        listed = self.graph.constant(np.asarray(axes, np.int64))
+        name = self.graph.node("ReduceSum", self._as(x, kind), listed, keepdims=int(keepdims))
+        return self.made(_reduced(x.shape, axes, keepdims=keepdims), Tensor(name, kind), interval)
+
+    def saturating_sum(self, x: Traced, axes: Sequence[int], low: int, high: int, *, keepdims: bool) -> Traced:
+        """Sum over ``axes`` in row-major order, clipped to ``[low, high]`` after every addition."""
+        axes = sorted(axis % len(x.shape) for axis in axes)
+        count, hull = _count(x.shape, axes), x.interval.hull()
+        least, most = count * min(int(hull.low[0]), 0), count * max(int(hull.high[0]), 0)
+        if low <= min(least, 0) and max(most, 0) <= high:
+            return self.sum(x, axes, keepdims=keepdims)
+        raise Untraceable("a sum that may saturate on the way")
+
+    # movement --------------------------------------------------------------------------------------------------------
+    def reshape(self, x: Traced, shape: Sequence[int]) -> Traced:
+        """ONNX Reshape with allowzero=0."""
+        target = self.graph.constant(np.asarray(shape, np.int64))
+        return self._moved(x, _reshaped(x.shape, shape), "Reshape", target)
+
+    def transpose(self, x: Traced, perm: Sequence[int]) -> Traced:
+        """Axes in the order ``perm``."""
+        return self._moved(x, tuple(x.shape[axis] for axis in perm), "Transpose", perm=[*perm])
+
+    def concat(self, xs: Sequence[Traced], axis: int) -> Traced:
+        """Tensors joined along ``axis``."""
+        axis %= len(xs[0].shape)
+        interval = xs[0].interval.hull()
+        for x in xs[1:]:
+            interval = interval.union(x.interval)
+        kind = Kind.holding(interval.limit)
+        sizes = [x.shape[axis] for x in xs]
+        total = None if None in sizes else sum(size for size in sizes if size is not None)
+        name = self.graph.node("Concat", *(self._as(x, kind) for x in xs), axis=axis)
+        shape = (*xs[0].shape[:axis], total, *xs[0].shape[axis + 1 :])
+        return self.made(shape, Tensor(name, kind), interval)
+
+    def pad(self, x: Traced, pads: Sequence[int], value: Constant, *, axis: int | None = None) -> Traced:
+        """Borders of ``value``: zeros around what is left without it."""
+        border = self._whole(value, len(x.shape), axis)
+        inner = self.subtract(x, value, axis=axis)
+        rank = len(pads) // 2
+        grown = [a + b for a, b in zip(pads[:rank], pads[rank:], strict=True)]
+        lead = len(x.shape) - rank
+        sizes = [n if n is None else n + more for n, more in zip(x.shape[lead:], grown, strict=True)]
+        tensor = self.tensor(inner)
+        full = [*[0] * lead, *pads[:rank], *[0] * lead, *pads[rank:]]
+        name = self.graph.node("Pad", tensor.name, self.graph.constant(np.asarray(full, np.int64)))
+        interval = inner.interval.union(Interval.of(0, 0))
+        return self._plus(self.made((*x.shape[:lead], *sizes), Tensor(name, tensor.kind), interval), border)
+
+    # between reals and integers ---------------------------------------------------------------------------------------
+    def quantize(
+        self,
+        x: Real,
+        factor: NDArray[np.float32],
+        zero_point: Constant,
+        low: int,
+        high: int,
+        rounding: Rounding,
+        *,
+        divide: bool,
+        axis: int | None,
+    ) -> Traced:
+        """Float32 to integers; NaN is ``low``."""
+        graph, rank = self.graph, len(x.shape)
+        scaled = graph.node("Div" if divide else "Mul", x.name, graph.real(self._laid(factor, rank, axis)))
+        lowest = graph.constant(np.asarray(np.finfo(np.float32).min))
+        source = Measured(graph.node("Where", graph.node("IsNaN", scaled), lowest, scaled))
+        offset, limits = self._whole(zero_point, rank, axis), Clip(whole(low), whole(high))
+        Kind.holding(Interval.of(low, high).limit + Interval.of(offset, offset).limit)
+        return Traced(x.shape, source, rounding=rounding, offset=offset, limits=limits)
+
+    def dequantize(self, x: Traced, scale: NDArray[np.float32], zero_point: Constant, *, axis: int | None) -> Real:
+        """Integers to float32."""
+        tensor = self.tensor(self.subtract(x, zero_point, axis=axis))
+        value = self.graph.converted(self.graph.fenced(tensor), Kind.FLOAT32)
+        name = self.graph.node("Mul", value.name, self.graph.real(self._laid(scale, len(x.shape), axis)))
+        return Real(x.shape, name)
+
+    def host(self, xs: Sequence[Real], model: NDArray[np.uint8]) -> tuple[Real, ...]:
+        """Not part of the graph: optimizers would join it with what is exact around it."""
+        raise Untraceable("a float model")
+
+
+def _leading(x: Shape, y: Shape) -> Shape:
+    return tuple(a if a is None or a != 1 else b for a, b in zip(x[:-2], y[:-2], strict=True))

@@ -1,0 +1,176 @@
+"""Elementwise operations, traced."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quaint.simulators.tracing_core import Emitter, broadcast
+from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
+from quaint.simulators.tracing_rounding import divided
+from quaint.simulators.tracing_sources import Division, Existing, Rescaled
+from quaint.simulators.tracing_values import Clip, Interval, Source, Traced, whole
+from quaint.simulators.tracing_values import divided as quotient
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quaint.arithmetic import Constant
+    from quaint.numerics import Rounding
+    from quaint.simulators.tracing_values import Whole
+
+#: Beyond this, no number below 2**63 keeps more than a sign; rounding gives the same.
+_FARTHEST_SHIFT = 64
+
+
+class Elementwise(Emitter):
+    """Operations on one element at a time."""
+
+    def add(self, x: Traced, y: Traced | Constant, *, axis: int | None = None) -> Traced:
+        """``x + y``."""
+        if isinstance(y, Traced):
+            return self._combined("Add", x, y, x.interval + y.interval)
+        return self._plus(x, self._whole(y, len(x.shape), axis))
+
+    def subtract(self, x: Traced, y: Traced | Constant, *, axis: int | None = None) -> Traced:
+        """``x - y``."""
+        if isinstance(y, Traced):
+            return self._combined("Sub", x, y, x.interval + -y.interval)
+        return self._plus(x, whole(-self._whole(y, len(x.shape), axis)))
+
+    def multiply(self, x: Traced, y: Traced | Constant, *, axis: int | None = None) -> Traced:
+        """``x * y``."""
+        if isinstance(y, Traced):
+            return self._combined("Mul", x, y, x.interval * y.interval)
+        constant = self._whole(y, len(x.shape), axis)
+        if (constant == 1).all():
+            return x
+        interval = x.interval * Interval.of(constant, constant)
+        kind = Kind.holding(max(interval.limit, x.interval.limit, Interval.of(constant, constant).limit))
+        tensor = self.graph.fenced(self.graph.converted(self.tensor(x), kind))
+        name = self.graph.node("Mul", tensor.name, self.graph.whole(constant, kind))
+        return self.made(broadcast(x.shape, constant.shape), Tensor(name, kind), interval)
+
+    def clip(self, x: Traced, low: Constant | None, high: Constant | None, *, axis: int | None = None) -> Traced:
+        """``min(max(x, low), high)``."""
+        limits = [None if limit is None else self._whole(limit, len(x.shape), axis) for limit in (low, high)]
+        needed = Clip(*limits).needed(x.interval)
+        return replace(x, limits=x.limits.then(*limits)) if needed else x
+
+    def wrap(self, x: Traced, bits: int) -> Traced:
+        """``x`` modulo ``2**bits`` as a signed integer: less the multiple of ``2**bits`` that is nearest."""
+        half, modulus = 1 << (bits - 1), 1 << bits
+        interval = x.interval
+        if (interval.low >= -half).all() and (interval.high < half).all():
+            return x
+        kind = Kind.holding(interval.limit + modulus)
+        graph, tensor = self.graph, self.graph.converted(self.graph.fenced(self.tensor(x)), kind)
+        constants = (half, modulus, modulus if kind is Kind.INT64 else 2.0**-bits)
+        shift, size, scale = (graph.constant(np.asarray(constant, kind.dtype)) for constant in constants)
+        raised = graph.node("Add", tensor.name, shift)
+        if kind is Kind.INT64:
+            name = graph.node("Sub", graph.node("Mod", raised, scale), shift)
+        else:
+            turns = graph.node("Floor", graph.node("Mul", raised, scale))
+            name = graph.node("Sub", tensor.name, graph.node("Mul", turns, size))
+        return self.made(x.shape, Tensor(name, kind), Interval.of(-half, half - 1))
+
+    def shift_left(self, x: Traced, bits: Constant, *, axis: int | None = None) -> Traced:
+        """``x * 2**bits``."""
+        return self.multiply(x, 2 ** self._whole(bits, len(x.shape), axis))
+
+    def shift_right(self, x: Traced, bits: Constant, rounding: Rounding, *, axis: int | None = None) -> Traced:
+        """``round(x * 2**-bits)``."""
+        places = self._whole(bits, len(x.shape), axis)
+        if (places < 0).any():
+            x = self.shift_left(x, whole(np.maximum(-places, 0)))
+            places = whole(np.maximum(places, 0))
+        if not places.any():
+            return x
+        if (places > _FARTHEST_SHIFT).any():
+            places = whole(np.minimum(places, _FARTHEST_SHIFT))
+        if x.settled:
+            x = self._settled(x)
+        shape = broadcast(x.shape, places.shape)
+        return replace(self._unless_grown(x, shape), bits=places, rounding=rounding)
+
+    def divide(self, x: Traced, divisor: Constant, rounding: Rounding, *, axis: int | None = None) -> Traced:
+        """``round(x / divisor)``, divisor > 0."""
+        by = self._whole(divisor, len(x.shape), axis)
+        interval = x.interval.mapped(lambda value: quotient(value, by, rounding))
+        shape, largest = broadcast(x.shape, by.shape), Interval.of(0, by).limit
+        kind = Kind.holding(max(2 * x.interval.limit, largest))
+        tensor = self.graph.converted(self.tensor(x), kind)
+        if kind is Kind.INT64:
+            Kind.holding(x.interval.limit + largest)
+            return self.made(shape, divided(self.graph, tensor, by, rounding), interval)
+        return Traced(shape, Division(tensor, by, interval), rounding=rounding)
+
+    def scale_float32(
+        self, x: Traced, factor: NDArray[np.float32], rounding: Rounding, *, axis: int | None = None
+    ) -> Traced:
+        """``round(float32(x) * factor)`` in IEEE single precision."""
+        laid = np.atleast_1d(self._laid(factor, len(x.shape), axis))
+        bounds = [bound.astype(np.float64).astype(np.float32) for bound in (x.interval.low, x.interval.high)]
+        with np.errstate(over="ignore"):
+            corners = np.stack(np.broadcast_arrays(*(bound * laid for bound in bounds)))
+        if not np.isfinite(corners).all():
+            raise Untraceable("float32 products that overflow")
+        interval = Interval(_integers(np.floor(corners.min(0))), _integers(np.ceil(corners.max(0))))
+        source = Rescaled(self.tensor(x), self.graph.shaped(factor, laid), interval)
+        return Traced(broadcast(x.shape, laid.shape), source, rounding=rounding)
+
+    def maximum(self, x: Traced, y: Traced) -> Traced:
+        """The larger of two tensors."""
+        low = np.maximum(x.interval.low, y.interval.low)
+        return self._combined("Max", x, y, Interval.of(low, np.maximum(x.interval.high, y.interval.high)))
+
+    def lookup(self, x: Traced, table: NDArray[np.int64], low: int) -> Traced:
+        """``table[x - low]``."""
+        hull = x.interval.hull()
+        first, last = int(hull.low[0]) - low, int(hull.high[0]) - low
+        if first < 0 or last >= len(table):
+            raise Untraceable(f"a table from {low} of {len(table)} entries for integers from {first + low} to {last + low}")
+        reached = np.asarray(table)[first : last + 1].astype(np.int64)
+        interval = Interval.of(reached.min(), reached.max())
+        entries = np.asarray(table)
+        kind = Kind.holding(max(int(entries.max()), -int(entries.min())))
+        index = self.graph.cast(self._as_index(self._plus(x, whole(-low))), Kind.INT64)
+        name = self.graph.node("Gather", self.graph.whole(self.graph.shaped(table, entries), kind), index)
+        return self.made(x.shape, Tensor(name, kind), interval)
+
+    def _as_index(self, x: Traced) -> str:
+        return self.tensor(x).name
+
+    def _plus(self, x: Traced, constant: Whole) -> Traced:
+        """``x`` and a constant, pending."""
+        if not constant.any():
+            return x
+        return self._unless_grown(x, broadcast(x.shape, constant.shape), constant).plus(constant)
+
+    def _unless_grown(self, x: Traced, shape: tuple[int | None, ...], constant: Whole | None = None) -> Traced:
+        """``x``, in the graph already if a constant makes it larger or differs within a channel."""
+        by_channel = constant is None or constant.size == 1 or constant.size in x.shape
+        if shape == tuple(x.shape) and by_channel:
+            return x
+        settled = self._settled(x)
+        return replace(settled, shape=shape)
+
+    def _combined(self, op: str, x: Traced, y: Traced, interval: Interval) -> Traced:
+        """An elementwise operator on two tensors, in a kind that holds the result."""
+        kind = Kind.holding(max(interval.limit, x.interval.limit, y.interval.limit))
+        first, second = (self.graph.converted(self.tensor(value), kind) for value in (x, y))
+        first, second = self._apart(op, first, x.interval), self._apart(op, second, y.interval)
+        name = self.graph.node(op, first.name, second.name)
+        return self.made(broadcast(x.shape, y.shape), Tensor(name, kind), interval)
+
+    def _apart(self, op: str, tensor: Tensor, interval: Interval) -> Tensor:
+        """``tensor`` such that the operator is not drawn into the convolution that made it, where that might round."""
+        return tensor
+
+
+def _integers(x: NDArray[np.float32]) -> Whole:
+    """Whole floats as Python integers, also those beyond 64 bits."""
+    return np.asarray([int(value) for value in x.ravel().tolist()], object).reshape(x.shape)

@@ -1,0 +1,158 @@
+"""A graph of stock ONNX operators under construction."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx import TensorProto, helper
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import onnx
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+#: The version of the default operator domain that graphs are written in.
+OPSET = 21
+
+#: Results of these must not be scaled or shifted by the next operator unfenced; see ``Graph.fenced``.
+_FUSIBLE = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
+
+
+class Untraceable(Exception):  # noqa: N818 - names what the operation is
+    """An operation has no form in ONNX that is proven exact."""
+
+
+class Kind(enum.IntEnum):
+    """How whole numbers are carried in a graph; the value is ONNX's number of the type."""
+
+    FLOAT32 = TensorProto.FLOAT
+    FLOAT64 = TensorProto.DOUBLE
+    INT64 = TensorProto.INT64
+
+    @property
+    def limit(self) -> int:
+        """All whole numbers of no larger magnitude are exact."""
+        return {Kind.FLOAT32: 1 << 24, Kind.FLOAT64: 1 << 53, Kind.INT64: (1 << 63) - 1}[self]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy type."""
+        return np.dtype({Kind.FLOAT32: np.float32, Kind.FLOAT64: np.float64, Kind.INT64: np.int64}[self])
+
+    @classmethod
+    def holding(cls, magnitude: int) -> Kind:
+        """The fastest kind in which arithmetic up to ``magnitude`` is exact.
+
+        Raises:
+            Untraceable: if none is.
+        """
+        for kind in (cls.FLOAT32, cls.FLOAT64, cls.INT64):
+            if magnitude <= kind.limit:
+                return kind
+        raise Untraceable(f"numbers up to {magnitude} do not fit 64 bits")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value in the graph that holds whole numbers exactly."""
+
+    name: str
+    kind: Kind
+
+
+class Graph:
+    """Nodes and constants; the same operation on the same values is emitted once.
+
+    Args:
+        given: constants that the graph need not hold because a value holds them: ``id`` of the array to the value's name.
+            The caller keeps the arrays alive.
+    """
+
+    def __init__(self, given: Mapping[int, str] | None = None) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, Array] = {}
+        self._given = dict(given or {})
+        self._alive: list[Array] = []
+        self._known: dict[Any, tuple[str, ...]] = {}
+        self._producers: dict[str, str] = {}
+
+    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
+        """Emit an operator with one output and return the output's name."""
+        return self.nodes_of(op, inputs, 1, **attributes)[0]
+
+    def nodes_of(self, op: str, inputs: tuple[str, ...], outputs: int, **attributes: Any) -> tuple[str, ...]:
+        """Emit an operator and return the names of its outputs."""
+        key = op, inputs, repr(sorted(attributes.items()))
+        if key not in self._known:
+            names = tuple(f"v{len(self.nodes)}_{i}" if i else f"v{len(self.nodes)}" for i in range(outputs))
+            self.nodes.append(helper.make_node(op, inputs, names, **attributes))
+            self._producers.update(dict.fromkeys(names, op))
+            self._known[key] = names
+        return self._known[key]
+
+    def constant(self, array: Array) -> str:
+        """The name of a value that holds ``array`` in its own type."""
+        array = np.asarray(array)
+        digest = hashlib.sha256(np.ascontiguousarray(array).data).digest()
+        key = array.dtype.str, array.shape, digest
+        if key not in self._known:
+            name = f"c{len(self.constants)}"
+            self.constants[name] = array
+            self._known[key] = (name,)
+        return self._known[key][0]
+
+    def shaped(self, original: Any, array: Array) -> Array:
+        """``array``, known to hold the same numbers as ``original`` in a shape of its own."""
+        name = self._given.get(id(original))
+        if name is not None and array is not original:
+            if array.shape != np.shape(original):
+                name = self.node("Reshape", name, self.constant(np.asarray(array.shape, np.int64)))
+            self._given[id(array)] = name
+            self._alive.append(array)
+        return array
+
+    def whole(self, array: Array, kind: Kind) -> str:
+        """The name of a value of ``kind`` that holds the integers ``array``."""
+        if id(array) in self._given:
+            return self.cast(self._given[id(array)], kind)
+        return self.constant(array.astype(kind.dtype))
+
+    def real(self, array: Array) -> str:
+        """The name of a value that holds the float32 ``array``."""
+        return self._given.get(id(array)) or self.constant(array.astype(np.float32))
+
+    def scaled_down(self, tensor: Tensor, bits: Array) -> Tensor:
+        """``tensor * 2**-bits`` in a float kind."""
+        if id(bits) not in self._given:
+            scale = np.exp2(-bits.astype(np.float64)).astype(tensor.kind.dtype)
+            return Tensor(self.node("Mul", tensor.name, self.constant(scale)), tensor.kind)
+        one = self.constant(np.ones(1, np.uint64))
+        power = self.node("BitShift", one, self.cast(self._given[id(bits)], TensorProto.UINT64), direction="LEFT")
+        return Tensor(self.node("Div", tensor.name, self.cast(power, tensor.kind)), tensor.kind)
+
+    def cast(self, name: str, to: int) -> str:
+        """``name`` as another ONNX type."""
+        return self.node("Cast", name, to=int(to))
+
+    def converted(self, tensor: Tensor, kind: Kind) -> Tensor:
+        """``tensor`` as ``kind``, which the caller knows to hold it."""
+        return tensor if tensor.kind is kind else Tensor(self.cast(tensor.name, kind), kind)
+
+    def fenced(self, tensor: Tensor) -> Tensor:
+        """``tensor`` such that no optimizer moves the next operator into the sum of products that made it.
+
+        Onnxruntime folds a multiplication after a convolution into its weights, and adds tensors while it convolves, both
+        of which would change roundings or partial sums. A clip that changes nothing keeps them apart.
+        """
+        if self._producers.get(tensor.name) not in _FUSIBLE:
+            return tensor
+        limit = self.constant(np.asarray(tensor.kind.limit, tensor.kind.dtype))
+        lowest = self.constant(np.asarray(-tensor.kind.limit, tensor.kind.dtype))
+        return Tensor(self.node("Clip", tensor.name, lowest, limit), tensor.kind)

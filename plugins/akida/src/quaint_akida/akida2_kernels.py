@@ -1,0 +1,168 @@
+"""Layers of Akida 2 in integers: one pipeline for all of them.
+
+Sum of products (wraps at 32 bits), buffer, bias, max pooling, activation, sum over the map, scale out; each step saturates
+as the chip does. Source: public documentation of the akida package and its ``akida.nn`` primitives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from quaint.numerics import IntType, Rounding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quaint.arithmetic import Arithmetic
+
+    Array = NDArray[np.int64]
+
+V = TypeVar("V")
+
+POST_BITS = 32
+#: A rectifier with this shift has no upper bound.
+UNBOUNDED = 31
+
+
+def saturate(k: Arithmetic[V], x: V, bits: int) -> V:
+    """Clip to ``bits`` signed bits."""
+    dtype = IntType(bits, signed=True)
+    return k.clip(x, dtype.low, dtype.high)
+
+
+def scale_out(k: Arithmetic[V], x: V, scale: Array, shift: Array, output_bits: int, axis: int) -> V:
+    """``x * scale``, saturated at 32 bits, shifted right half up, saturated to the output's bits (4 or fewer: unsigned)."""
+    product = saturate(k, k.multiply(x, scale, axis=axis), POST_BITS)
+    shifted = k.shift_right(product, shift, Rounding.HALF_UP, axis=axis)
+    out = IntType(output_bits, signed=output_bits > 4)
+    return k.clip(shifted, out.low, out.high)
+
+
+def _activate(k: Arithmetic[V], x: V, max_value: Array | None, max_value_shift: Array | None, axis: int) -> V:
+    if max_value is None or max_value_shift is None:
+        return x
+    if (max_value_shift >= UNBOUNDED).all():
+        return k.clip(x, 0, None)
+    return k.clip(x, 0, max_value.astype(np.int64) << max_value_shift.astype(np.int64), axis=axis)
+
+
+def _biased(
+    k: Arithmetic[V], acc: V, bias: Array, bias_shift: Array, buffer_bits: int, axis: int, *, first: bool
+) -> V:
+    """Buffer and bias; the input layer saturates once, the others buffer, bias and sum."""
+    shifted = bias.astype(np.int64) << bias_shift.astype(np.int64)
+    acc = k.wrap(acc, 32)
+    if first:
+        return saturate(k, k.add(acc, shifted, axis=axis), buffer_bits)
+    post = IntType(POST_BITS, signed=True)
+    return saturate(k, k.add(saturate(k, acc, buffer_bits), post.saturate(shifted), axis=axis), POST_BITS)
+
+
+def _finish(
+    k: Arithmetic[V],
+    value: V,
+    *,
+    pool: Sequence[int] | None = None,
+    pool_strides: Sequence[int] | None = None,
+    max_value: Array | None = None,
+    max_value_shift: Array | None = None,
+    gap: bool = False,
+    output_scale: Array | None = None,
+    output_shift: Array | None = None,
+    output_bits: int = 32,
+    flatten: bool = False,
+    axis: int = 1,
+) -> V:
+    """Pooling, activation, sum over the map, scale out: in this order."""
+    if pool is not None and pool_strides is not None:
+        value = k.max_pool(value, kernel_shape=pool, strides=pool_strides, pads=[0] * 4, dilations=[1, 1], ceil_mode=False)
+    value = _activate(k, value, max_value, max_value_shift, axis)
+    if gap:
+        post = IntType(POST_BITS, signed=True)
+        value = k.saturating_sum(value, (2, 3), post.low, post.high, keepdims=True)
+    if output_scale is not None and output_shift is not None:
+        value = scale_out(k, value, output_scale, output_shift, output_bits, axis)
+    return k.reshape(value, [0, -1]) if flatten else value
+
+
+def conv2d(
+    k: Arithmetic[V],
+    x: V,
+    *,
+    weight: Array,
+    bias: Array,
+    bias_shift: Array,
+    strides: Sequence[int],
+    pads: Sequence[int],
+    group: int = 1,
+    padding_value: Array | None = None,
+    buffer_bits: int = 28,
+    **rest: Any,
+) -> V:
+    """InputConv2D (with a ``padding_value`` for each channel), Conv2D, and DepthwiseConv2D (``group`` = channels)."""
+    first = padding_value is not None
+    if padding_value is not None and any(pads):
+        x = k.pad(x, [0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]], padding_value.astype(np.int64), axis=1)
+        pads = [0, 0, 0, 0]
+    acc = k.conv(x, weight, strides=strides, pads=pads, dilations=[1, 1], group=group)
+    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, 1, first=first), **rest)
+
+
+def conv2d_transpose(
+    k: Arithmetic[V],
+    x: V,
+    *,
+    weight: Array,
+    bias: Array,
+    bias_shift: Array,
+    pads: Sequence[int],
+    group: int = 1,
+    buffer_bits: int = 28,
+    **rest: Any,
+) -> V:
+    """Conv2DTranspose and DepthwiseConv2DTranspose: stride 2, the output twice the size of the input."""
+    acc = k.conv_transpose(
+        x, weight, strides=[2, 2], pads=pads, output_padding=[0, 0], dilations=[1, 1], group=group
+    )
+    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, 1, first=False), **rest)
+
+
+def dense1d(
+    k: Arithmetic[V], x: V, *, weight: Array, bias: Array, bias_shift: Array, buffer_bits: int = 28, **rest: Any
+) -> V:
+    """Dense1D: the flattened input times ``weight`` [inputs, units]."""
+    acc = k.matmul(k.reshape(x, [0, -1]), weight)
+    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, 1, first=False), **rest)
+
+
+def shifted_add(
+    k: Arithmetic[V],
+    a: V,
+    b: V,
+    *,
+    a_shift: Array,
+    b_shift: Array,
+    output_shift: Array,
+    buffer_bits: int = 32,
+    output_bits: int = 8,
+) -> V:
+    """Add: both inputs shifted left to a common scale, summed, shifted right half up; every step saturates."""
+    shifted = [
+        saturate(k, k.shift_left(x, shift, axis=1), buffer_bits) for x, shift in ((a, a_shift), (b, b_shift))
+    ]
+    total = saturate(k, k.add(*shifted), buffer_bits)
+    out = IntType(output_bits, signed=output_bits > 4)
+    return k.clip(k.shift_right(total, output_shift, Rounding.HALF_UP, axis=1), out.low, out.high)
+
+
+def concatenate(k: Arithmetic[V], a: V, b: V) -> V:
+    """Concatenate: the integers of two tensors along the channels; nothing is rescaled."""
+    return k.concat([a, b], 1)
+
+
+KERNELS: dict[str, Any] = {
+    kernel.__name__: kernel for kernel in (conv2d, conv2d_transpose, dense1d, shifted_add, concatenate)
+}

@@ -1,0 +1,155 @@
+"""What both generations share: geometry of windows, and weights that take the scales of their inputs in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quaint import graph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+    from quaint.numerics import QuantParams
+    from quaint.patterns import CheckContext
+
+    Floats = NDArray[np.float64]
+
+
+#: What may follow the chip's last layer on the host and needs its sum, not a rounded activation.
+HOST_TAIL = frozenset({"Softmax", "LogSoftmax", "Flatten", "Reshape", "ArgMax", "Sigmoid"})
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square, undilated convolution window, as the chip knows it."""
+
+    kernel: int
+    stride: int
+    pads: tuple[int, int, int, int]
+    size: tuple[int, int]
+    group: int
+
+    @property
+    def padding(self) -> str | None:
+        """``same``, ``same-upper`` or ``valid``; None where it is none of them.
+
+        ``same``: the odd row or column goes to the end (as in TensorFlow); ``same-upper``: to the start, which is what
+        symmetric pads amount to where the last window does not reach the end.
+        """
+        if not any(self.pads):
+            return "valid" if self.kernel > 1 else "same"
+        total = [max((-(-n // self.stride) - 1) * self.stride + self.kernel - n, 0) for n in self.size]
+        reach = [self._reached(n, axis) for axis, n in enumerate(self.size)]
+        begins = list(self.pads[:2])
+        if [self._outputs(n, axis) for axis, n in enumerate(self.size)] != [-(-n // self.stride) for n in self.size]:
+            return None
+        if begins == [t // 2 for t in total] and reach == [t - t // 2 for t in total]:
+            return "same"
+        if begins == [t - t // 2 for t in total] and reach == [t // 2 for t in total]:
+            return "same-upper"
+        return None
+
+    def _outputs(self, n: int, axis: int) -> int:
+        return (n + self.pads[axis] + self.pads[axis + 2] - self.kernel) // self.stride + 1
+
+    def _reached(self, n: int, axis: int) -> int:
+        """Rows of the end border that the last window really reads."""
+        last = (self._outputs(n, axis) - 1) * self.stride - self.pads[axis] + self.kernel
+        return max(last - n, 0)
+
+
+def window(context: CheckContext, node: ir.Node) -> Window | None:
+    """The window of a Conv; fails the check and gives None where it is not two-dimensional, square and undilated."""
+    size = graph.dims(node.inputs[0])
+    kernel, strides = graph.attribute(node, "kernel_shape"), graph.attribute(node, "strides")
+    if size is None or len(size) != 4 or not all(isinstance(n, int) for n in size[2:]):
+        context.fail("only feature maps (4 axes of known size)")
+        return None
+    if kernel[0] != kernel[1]:
+        context.fail(f"kernel {kernel[0]}x{kernel[1]} is not square")
+        return None
+    if strides[0] != strides[1]:
+        context.fail(f"strides {strides[0]}x{strides[1]} differ")
+        return None
+    if any(step != 1 for step in graph.attribute(node, "dilations", (1, 1))):
+        context.fail("dilation")
+        return None
+    pads, group = tuple(graph.attribute(node, "pads")), graph.attribute(node, "group", 1)
+    return Window(kernel[0], strides[0], pads, (int(size[2] or 0), int(size[3] or 0)), group)
+
+
+def is_depthwise(node: ir.Node) -> bool:
+    """Whether a Conv has one input and one output channel in each group, and more than one group."""
+    weight = graph.constant(node.inputs[1])
+    group = graph.attribute(node, "group", 1)
+    return weight is not None and group > 1 and weight.shape[:2] == (group, 1)
+
+
+def max_pool_fits(context: CheckContext, node: ir.Node, sizes: Sequence[int]) -> bool:
+    """Whether a MaxPool is square, unpadded, undilated, of one of ``sizes``, and covers its map exactly."""
+    kernel, strides = graph.attribute(node, "kernel_shape"), graph.attribute(node, "strides")
+    size = graph.dims(node.inputs[0]) or ()
+    if kernel[0] != kernel[1] or strides[0] != strides[1] or kernel[0] not in sizes:
+        listed = " or ".join(f"{n}x{n}" for n in sizes)
+        return context.fail(f"max pooling {kernel[0]}x{kernel[1]}, stride {strides[0]}: only {listed}, square")
+    if any(graph.attribute(node, "pads", ())) or any(step != 1 for step in graph.attribute(node, "dilations", ())):
+        return context.fail("max pooling with padding or dilation")
+    if strides[0] > kernel[0]:
+        return context.fail("max pooling with a stride larger than its window")
+    if any((int(n or 0) - kernel[0]) % strides[0] for n in size[2:]):
+        return context.fail(f"max pooling leaves a row or column of its {size[2]}x{size[3]} map over")
+    return True
+
+
+def fold_input_scale(weight: Floats, source: QuantParams, *, axis: int) -> Floats:
+    """Weights times the scales of their input channels, so that the input counts in integers.
+
+    ``axis`` counts input channels; where it is longer than the scales (a flattened map, channels first), each scale stands
+    for as many neighbours.
+    """
+    scale = np.broadcast_to(source.scale, (weight.shape[axis],)) if source.scale.ndim == 0 else source.scale
+    scale = np.repeat(scale, weight.shape[axis] // len(scale))
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    return np.asarray(weight * scale.reshape(shape))
+
+
+def largest(weight: Floats) -> Floats:
+    """Largest magnitude of each filter (axis 0); a filter without weights counts as the largest of all, so that no scale is
+    out of the ordinary."""
+    limit = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+    return np.where(limit < limit.max() * 2.0**-16, limit.max() or 1.0, limit)
+
+
+def zero_point(source: QuantParams, channels: int) -> NDArray[np.int64]:
+    """The source's zero points, one for each channel."""
+    return np.array(np.broadcast_to(source.zero_point, (channels,)), np.int64)
+
+
+def pool_attributes(node: Any) -> dict[str, list[int]]:
+    """Window and strides of a MaxPool as plain data; nothing without one."""
+    if node is None:
+        return {}
+    return {"pool": list(graph.attribute(node, "kernel_shape")), "pool_strides": list(graph.attribute(node, "strides"))}
+
+
+def is_input(value: ir.Value) -> bool:
+    """Whether a value is the model's input, or a mere cast of it."""
+    return _entering(value).is_graph_input()
+
+
+def is_signed_input(value: ir.Value) -> bool:
+    """Whether the model's input is typed int8."""
+    return str(_entering(value).dtype) == "INT8"
+
+
+def _entering(value: ir.Value) -> ir.Value:
+    producer = value.producer()
+    cast = producer is not None and producer.op_type == "Cast" and producer.inputs[0]
+    return cast or value

@@ -1,0 +1,44 @@
+"""The chips as data: number formats and rounding (ESP-DL 3.3.9, quantization rules of its documentation and kernels)."""
+
+from __future__ import annotations
+
+from quaint.numerics import IntType, QuantSpec, Rounding, ScaleKind
+from quaint.target import Target
+from quaint_espdl.patterns import PATTERNS
+
+INT8 = IntType(8, signed=True)
+ACTIVATION = QuantSpec(INT8, ScaleKind.POWER_OF_TWO, observer="kl", round_exponent="nearest")
+WEIGHT = QuantSpec(INT8, ScaleKind.POWER_OF_TWO)
+
+#: The runtime gives the probabilities of a last Softmax in float32, from its own table of integers.
+HOST = frozenset({"Softmax", "LogSoftmax"})
+
+ESP32P4 = Target(
+    name="esp32p4",
+    summary="ESP32-P4: int8 or int16, power-of-two scales for each channel",
+    domain="quaint.espdl",
+    patterns=PATTERNS,
+    activation=ACTIVATION,
+    weight=QuantSpec(INT8, ScaleKind.POWER_OF_TWO, axis=0),
+    bias={8: IntType(32, signed=True), 16: IntType(40, signed=True)},
+    rounding=Rounding.HALF_EVEN,
+    weight_bits=(8, 16),
+    activation_bits=(8, 16),
+    host=HOST,
+    exporter="espdl",
+)
+
+ESP32S3 = Target(
+    name="esp32s3",
+    summary="ESP32-S3: int8 or int16, power-of-two scales for a whole tensor",
+    domain="quaint.espdl",
+    patterns=PATTERNS,
+    activation=ACTIVATION,
+    weight=WEIGHT,
+    bias={8: IntType(20, signed=True), 16: IntType(40, signed=True)},
+    rounding=Rounding.HALF_UP,
+    weight_bits=(8, 16),
+    activation_bits=(8, 16),
+    host=HOST,
+    exporter="espdl",
+)
