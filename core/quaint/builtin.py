@@ -25,11 +25,11 @@ def quaint_frontends() -> Iterable[Lazy]:
 @impl
 def quaint_observers() -> Iterable[Lazy]:
     """How ranges are measured."""
-    yield Lazy("minmax", "quaint.observers:MinMax", "smallest and largest value seen")
-    yield Lazy("moving-max", "quaint.observers:MovingMax", "moving average of the batches' extremes, momentum 0.9")
-    yield Lazy("percentile", "quaint.observers:Percentile", "leaves out a share of outliers")
-    yield Lazy("kl", "quaint.observers:KL", "threshold of least Kullback-Leibler divergence")
-    yield Lazy("mse", "quaint.observers:MSE", "threshold of least mean squared error")
+    yield Lazy("minmax", "quaint.observers.minmax:MinMax", "smallest and largest value seen")
+    yield Lazy("moving-max", "quaint.observers.minmax:MovingMax", "moving average of the batches' extremes, momentum 0.9")
+    yield Lazy("percentile", "quaint.observers.percentile:Percentile", "leaves out a share of outliers")
+    yield Lazy("kl", "quaint.observers.kl:KL", "threshold of least Kullback-Leibler divergence")
+    yield Lazy("mse", "quaint.observers.mse:MSE", "threshold of least mean squared error")
 
 
 @impl

@@ -44,13 +44,13 @@ class QuaintError(Exception):
 
     def __str__(self) -> str:
         parts = [self.what, f"in {self.where}" if self.where else None, self.hint]
-        return f"error[{self.code}]: " + ", ".join(_one_line(part) for part in parts if part)
+        return f"error[{self.code}]: " + ", ".join(one_line(part) for part in parts if part)
 
 
 class QuaintWarning(UserWarning):
     """Something that the user should know and that stops nothing."""
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """``text`` without line breaks and control characters: names come from untrusted files."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))

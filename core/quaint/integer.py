@@ -62,7 +62,8 @@ class IntegerModel:
         inputs: names of the tensors that a user feeds: float32 where an ``input_quantizer`` reads them, else integers.
         outputs: names of the tensors that a user gets: float32 after a ``dequantizer``, else integers.
         layers: in the order of execution.
-        tensors: how each integer tensor is quantized. Float tensors have no entry.
+        tensors: how each integer tensor is quantized; float tensors have no entry. ``LAYER/weight`` and ``LAYER/bias`` say it
+            of the constants that stand for reals.
         shapes: shape of every tensor, channel-first, as the model's ONNX source has it; None for the batch.
         domain: ONNX domain of the layers in a saved file.
     """

@@ -93,6 +93,7 @@ class Lowering(CheckContext):
             self.warnings.append(f"layer {block.name!r}: {int(dead.sum())} output channels have (almost) no weights")
         limit = np.where(dead, whole, limit)
         params = from_range(spec, Range(-limit, limit))
+        self.params[f"{block.name}/weight"] = params
         low = -params.dtype.high if spec.narrow else params.dtype.low
         return np.maximum(params.quantize(weight, self.target.rounding), low), params
 
@@ -101,6 +102,7 @@ class Lowering(CheckContext):
         dtype = self.target.bias[self.weight_spec(block).dtype.bits]
         whole = self.target.rounding.round(np.asarray(bias, np.float64) / scale)
         kept = np.clip(whole, dtype.low, dtype.high)
+        self.params[f"{block.name}/bias"] = QuantParams(scale, dtype, axis=0 if scale.ndim else None)
         if (kept != whole).any():
             count = int((kept != whole).sum())
             self.warnings.append(f"layer {block.name!r}: {count} biases do not fit {dtype} and were clipped")
@@ -126,6 +128,7 @@ def lower(plan: Plan, params: Mapping[str, QuantParams], ranges: Mapping[str, Ra
     every = [*edge.head(), *edge.quantizers(), *layers, *edge.dequantizers(), *edge.tail()]
     tensors = {names.get(name, name): param for name, param in context.params.items()}
     used = {name for layer in every for name in (*layer.inputs, *layer.outputs)}
+    constants = {f"{layer.name}/{constant}" for layer in every for constant in layer.constants}
     shapes = {name: _shape(value) for name, value in plan.values.items()} | context.shapes
     shapes |= {names[name]: shapes[name] for name in names}
     graph_in, graph_out = plan.model.graph.inputs, plan.model.graph.outputs
@@ -134,7 +137,7 @@ def lower(plan: Plan, params: Mapping[str, QuantParams], ranges: Mapping[str, Ra
         tuple(value.name or "" for value in graph_in),
         tuple(value.name or "" for value in graph_out),
         tuple(every),
-        {name: tensors[name] for name in sorted(tensors) if name in used},
+        {name: tensors[name] for name in sorted(tensors) if name in used | constants},
         {name: shapes[name] for name in sorted(used | {v.name or "" for v in (*graph_in, *graph_out)})},
         plan.target.domain,
     )

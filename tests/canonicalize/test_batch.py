@@ -95,7 +95,7 @@ def test_zero_states_of_recurrent_layers(canonical: Canonical, rng: np.random.Ge
     model = canonical(
         f"""(float[2,5,3] x) => (float[2,4] z) {{
             t = Transpose <perm = [1,0,2]> (x)  y, last = {kind} <hidden_size = 4> (t, w, r, , {states})
-            z = Squeeze (last, axis) }}""".replace(", ,", ", "),
+            z = Squeeze (last, axis) }}""",
         14,
         w=rng.normal(size=(1, gates * 4, 3)).astype(np.float32),
         r=rng.normal(size=(1, gates * 4, 4)).astype(np.float32),

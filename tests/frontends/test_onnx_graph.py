@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import AttributeProto, ModelProto, TensorProto, helper
 
 from quaint.errors import QuaintError, QuaintWarning
 from quaint.frontends.onnx import load
@@ -35,6 +35,11 @@ def functions(model: ModelProto, calls: dict[str, list[str]], first: str) -> Non
     model.graph.node[1].CopyFrom(helper.make_node(first, ["t1"], ["t2"], "call", domain="my"))
 
 
+def borrowed_graph(model: ModelProto) -> None:
+    node = model.graph.node.add(op_type="If", name="borrower", input=["t2"], output=["z"])
+    node.attribute.add(name="then_branch", ref_attr_name="other", type=AttributeProto.GRAPH)
+
+
 BROKEN: dict[str, tuple[str, str, Callable[[ModelProto], object]]] = {
     "8 cycle": ("QM120", "'back'", cycle),
     "8 recursive functions": ("QM120", "my::F", lambda m: functions(m, {"F": ["G"], "G": ["F"]}, "F")),
@@ -47,6 +52,7 @@ BROKEN: dict[str, tuple[str, str, Callable[[ModelProto], object]]] = {
         "'x'",
         lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", -1),
     ),
+    "25 graph of another": ("QM160", "'borrower'", borrowed_graph),
     "26 functions": ("QM153", "nodes", lambda m: functions(m, {f"F{i}": [f"F{i + 1}"] * 2 for i in range(40)}, "F0")),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
@@ -23,6 +24,13 @@ def shape(model: ModelProto, *dims: int) -> None:
 def wrong_field(weights: TensorProto) -> None:
     weights.ClearField("raw_data")
     weights.double_data.extend([1.0] * 108)
+
+
+def two_fields(model: ModelProto) -> None:
+    weights = model.graph.initializer[0]
+    weights.float_data.extend(numpy_helper.to_array(weights).ravel())
+    weights.ClearField("raw_data")
+    weights.int32_data.append(1)
 
 
 def sparse_constant(model: ModelProto) -> None:
@@ -49,6 +57,7 @@ BROKEN: dict[str, tuple[str, str, Callable[[ModelProto], object]]] = {
     "14 dims": ("QM130", "w1", lambda m: shape(m, 4, 3, 3, 300)),
     "14 no data": ("QM130", "w1", lambda m: m.graph.initializer[0].ClearField("raw_data")),
     "14 wrong field": ("QM130", "w1", lambda m: wrong_field(m.graph.initializer[0])),
+    "14 two fields": ("QM130", "w1", two_fields),
     "15 huge": ("QM131", "w1", lambda m: shape(m, 1 << 40)),
     "16 negative": ("QM132", "w1", lambda m: shape(m, 4, -3, 3, 3)),
     "16 zero": ("QM132", "w1", lambda m: shape(m, 4, 0, 3, 3)),
@@ -66,6 +75,15 @@ def test_refused(row: str, model: ModelProto, refuses: Callable[[ModelProto, str
     code, culprit, change = BROKEN[row]
     change(model)
     refuses(model, code, culprit)
+
+
+@pytest.mark.parametrize("row", ["14 dims", "15 huge", "16 zero"])
+def test_refused_also_in_memory(row: str, model: ModelProto) -> None:
+    code, culprit, change = BROKEN[row]
+    change(model)
+    for source in (model, ir.from_proto(model)):
+        with pytest.raises(QuaintError, match=f"{code}.*{culprit}"):
+            load(source)
 
 
 def test_depth_is_limited_also_in_memory(model: ModelProto) -> None:

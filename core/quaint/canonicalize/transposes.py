@@ -22,6 +22,8 @@ _UNARY = [
 _BROADCAST = ["Add", "Div", "Max", "Min", "Mul", "PRelu", "Pow", "Sub"]
 _ALONG_AXIS = ["LogSoftmax", "Softmax"]
 _REDUCE = ["ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"]
+#: How far to look for the place where the branches behind a Transpose meet.
+_MAX_PATH = 8
 _MOVABLE = (*_UNARY, *_BROADCAST, *_ALONG_AXIS, *_REDUCE, "Concat", "Pad")
 
 
@@ -103,16 +105,26 @@ def _saves(node: ir.Node, transposes: Sequence[ir.Node], perm: Sequence[int]) ->
     if free or len(gone) > 1:
         return True
     if not gone:
-        return _gates(node, transposes[0])
+        return _meets(transposes[0])
     source = gone[0].inputs[0]
     return source is not None and not source.is_graph_input()
 
 
-def _gates(node: ir.Node, transpose: ir.Node) -> bool:
-    """Whether ``node`` computes the gate of x * gate(x): the product will take both transposes along."""
-    reader = sole_consumer(node.outputs[0])
-    readers = set(transpose.outputs[0].consumers())
-    return is_op(node, *_UNARY) and is_op(reader, *_BROADCAST) and readers == {node, reader}
+def _meets(transpose: ir.Node) -> bool:
+    """Whether all that is made of the transposed tensor meets again, as in x * sigmoid(x), and takes one out there."""
+    if transpose.outputs[0].is_graph_output():
+        return False
+    paths = [_path(reader) for reader in transpose.outputs[0].consumers()]
+    return bool(set.intersection(*paths))
+
+
+def _path(node: ir.Node | None) -> set[ir.Node]:
+    """``node`` and the movable operators behind it up to the next fork."""
+    path = set[ir.Node]()
+    while node is not None and is_op(node, *_MOVABLE) and len(path) < _MAX_PATH:
+        path.add(node)
+        node = sole_consumer(node.outputs[0])
+    return path
 
 
 def _moved_attributes(node: ir.Node, perm: Sequence[int]) -> dict[str, ir.Attr] | None:

@@ -108,17 +108,26 @@ def _copy(source: ir.Model, limits: Limits) -> ir.Model:
     for graph, _ in onnx_graph.graphs(model):
         if isinstance(graph, ir.Graph):
             for value in graph.initializers.values():
-                if isinstance(value.const_value, ir.ExternalTensor):
+                if value.const_value is not None:
                     value.const_value = _held(value.const_value, limits, where)
         for node in graph:
             for name, attribute in list(node.attributes.items()):
-                if isinstance(attribute.value, ir.ExternalTensor):
+                if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
+                    # Not as_tensor(): its check of the type asks the tensor for its dtype, which may be nonsense.
                     node.attributes[name] = ir.AttrTensor(name, _held(attribute.value, limits, where))
     return model
 
 
-def _held(tensor: ir.ExternalTensor, limits: Limits, where: str) -> ir.TensorProtocol:
-    """The data of ``tensor``, read as carefully as that of a file."""
+def _held(tensor: ir.TensorProtocol, limits: Limits, where: str) -> ir.TensorProtocol:
+    """``tensor``, with its data in memory; what comes from a file is checked as that of a file."""
+    if isinstance(tensor, ir.ExternalTensor):
+        return _read_tensor(tensor, limits, where)
+    if isinstance(tensor, ir.serde.TensorProtoTensor):
+        screen_tensor(tensor.raw, f"tensor {tensor.name!r}", None, limits, where)
+    return tensor
+
+
+def _read_tensor(tensor: ir.ExternalTensor, limits: Limits, where: str) -> ir.TensorProtocol:
     proto: onnx.TensorProto = ir.serde.serialize_tensor(tensor)
     screen_tensor(proto, f"tensor {tensor.name!r}", Path(tensor.base_dir).absolute(), limits, where)
     return ir.serde.deserialize_tensor(proto)

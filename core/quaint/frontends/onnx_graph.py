@@ -120,8 +120,13 @@ def check_size(model: ir.Model, limits: Limits, where: str) -> None:
 
 
 def check_complete(model: ir.Model, where: str) -> None:
-    """Refuse a model without inputs or outputs (QM122), or with a tensor that nothing produces (QM121)."""
+    """Refuse a model without inputs or outputs (QM122), or with a tensor (QM121) or graph (QM160) that is not there."""
     main = model.graph
+    for node in nodes(model):
+        for attribute in node.attributes.values():
+            if attribute.is_ref() and attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+                what = f"{describe(node)} has no graph of its own, but refers to {attribute.ref_attr_name!r}"
+                raise QuaintError("QM160", what, where=where)
     dangling = next(filter(None, (_dangling(graph) for graph, _ in graphs(model))), None)
     if all(value.is_initializer() for value in main.inputs):
         needed = f", yet {dangling[0]} needs {dangling[1]!r}" if dangling else ""

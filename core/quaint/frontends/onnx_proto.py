@@ -30,6 +30,7 @@ _TYPED_FIELDS: dict[int, tuple[str, int]] = {
     onnx.TensorProto.UINT32: ("uint64_data", 1),
     onnx.TensorProto.UINT64: ("uint64_data", 1),
 }
+_FIELDS = {"int32_data", *(field for field, _ in _TYPED_FIELDS.values())}
 
 
 def screen(proto: onnx.ModelProto, folder: Path | None, limits: Limits, where: str) -> None:
@@ -176,7 +177,7 @@ def screen_tensor(tensor: onnx.TensorProto, name: str, folder: Path | None, limi
         if any(isinstance(text, bytes) for entry in entries.items() for text in entry):
             raise QuaintError("QM145", f"external data of {name} is described by what is no text", where=where)
         data = read_external(entries, nbytes, folder, name, limits, where)
-        for field in ("external_data", "data_location", *{field for field, _ in _TYPED_FIELDS.values()}, "int32_data"):
+        for field in ("external_data", "data_location", *_FIELDS):
             tensor.ClearField(field)
         tensor.raw_data = data
         return
@@ -188,6 +189,8 @@ def screen_tensor(tensor: onnx.TensorProto, name: str, folder: Path | None, limi
         # 2-bit and 4-bit values are packed into bytes also here; 6-bit ones are not.
         expected = nbytes if bits in (2, 4) else count * each
         actual, unit = len(getattr(tensor, field)), "values"
+        if any(len(getattr(tensor, other)) for other in _FIELDS - {field}):
+            raise QuaintError("QM130", f"{name} holds values of another dtype too", where=where)
     if actual != expected:
         what = f"{name} of shape {list(tensor.dims)} declares {expected} {unit} but holds {actual}"
         raise QuaintError("QM130", what, where=where, hint="the file is damaged or was edited by hand: export it again")

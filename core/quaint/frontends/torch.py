@@ -97,10 +97,11 @@ def _export(module: torch.nn.Module, inputs: tuple[Any, ...], name: str) -> ir.M
 
     batch = tuple({0: torch.export.Dim.AUTO} if isinstance(x, torch.Tensor) and x.ndim else None for x in inputs)
     try:
-        try:
-            return _to_onnx(torch.export.export(module, inputs, dynamic_shapes=_by_argument(module, batch)), name)
-        except Exception:  # noqa: BLE001  # whatever a symbolic batch runs into, the second attempt may not
-            return _to_onnx(torch.export.export(module, inputs), name)
+        with contextlib.suppress(Exception):  # whatever a symbolic batch runs into, the batch of the example may not
+            program = torch.export.export(module, inputs, dynamic_shapes=_by_argument(module, batch))
+            if _has_symbolic_batch(program):
+                return _to_onnx(program, name)
+        return _to_onnx(torch.export.export(module, inputs), name)
     except QuaintError:
         raise
     except Exception as error:  # forward is the user's code and may raise anything
@@ -114,6 +115,13 @@ def _by_argument(module: torch.nn.Module, batch: tuple[Any, ...]) -> Any:
         return batch
     named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
     return (*batch[:named], batch[named:])
+
+
+def _has_symbolic_batch(program: torch.export.ExportedProgram) -> bool:
+    """Whether no input's first axis was fixed by what the module does (``str``: a fixed symbol prints as its number)."""
+    names = program.graph_signature.user_inputs
+    values = [node.meta["val"] for node in program.graph.nodes if node.name in names]
+    return not any(str(value.shape[0]).isdigit() for value in values if getattr(value, "ndim", 0))
 
 
 def _refused(error: Exception, name: str) -> QuaintError:

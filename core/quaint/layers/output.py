@@ -39,7 +39,8 @@ def requantization(
     if (mantissa == 0.5).all() and target.activation.scale is not ScaleKind.FLOAT:
         return {"shift": (1 - exponent).astype(np.int64)}, attributes
     if target.activation.scale is ScaleKind.FLOAT:
-        return {"multiplier": ratio.astype(np.float32)}, attributes
+        factor = np.asarray(acc_scale, np.float32) / out.scale.astype(np.float32)  # two roundings, as runtimes have it
+        return {"multiplier": np.asarray(factor, np.float32)}, attributes
     bits = target.limits.get("multiplier_bits", 31)
     multiplier = np.rint(np.ldexp(mantissa, bits)).astype(np.int64)
     return {"multiplier": multiplier, "shift": (bits - exponent).astype(np.int64)}, attributes

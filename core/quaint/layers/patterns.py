@@ -149,13 +149,15 @@ class Aligned(Pattern):
                 continue
             aligned = f"{block.outputs[0]}_input{index}"
             context.define(aligned, name, out)
-            stage, attrs = requantization(context.target, source.scale, out)
-            attrs |= {"input_zero_point": int(source.zero_point)}
-            layers.append(
-                Layer("requantize", (name,), (aligned,), stage, attrs, name=f"{block.name}_input{index}", nodes=(block.name,))
-            )
+            converter = self.convert(name, aligned, source, out, context)
+            layers.append(replace(converter, name=f"{block.name}_input{index}", nodes=(block.name,)))
             names.append(aligned)
         return layers, tuple(names)
+
+    def convert(self, name: str, aligned: str, source: QuantParams, out: QuantParams, context: Lowering) -> Layer:
+        """The layer that brings a tensor to the output's scale."""
+        stage, attrs = requantization(context.target, source.scale, out)
+        return Layer("requantize", (name,), (aligned,), stage, attrs | {"input_zero_point": int(source.zero_point)})
 
 
 class Add(Aligned):

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from quaint.numerics import IntType
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
     Floats = NDArray[np.float64]
+
+INT8 = IntType(8, signed=True)
 
 
 class Observer(ABC):
@@ -19,10 +23,12 @@ class Observer(ABC):
 
     Args:
         axis: measure each index of this axis on its own; None for the tensor as a whole.
+        dtype: the integers that the tensor will be quantized to, for observers that search the best threshold for them.
+        power_of_two: scales will be powers of two, for the same observers.
     """
 
-    def __init__(self, axis: int | None = None) -> None:
-        self.axis = axis
+    def __init__(self, axis: int | None = None, *, dtype: IntType = INT8, power_of_two: bool = False) -> None:
+        self.axis, self.dtype, self.power_of_two = axis, dtype, power_of_two
 
     @abstractmethod
     def observe(self, batch: Array) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from quaint.numerics import IntType
 from quaint.observers.minmax import MinMax
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
-
-INT8 = IntType(8, signed=True)  # what thresholds are searched for unless an observer is told otherwise
 
 _CHUNK = 1 << 16  # values at a time: the passes over them then stay in the cache
 _NARROWEST = -100  # exponent: float32 can still scale by its inverse
@@ -51,7 +48,7 @@ class Histogram:
 
     def add(self, values: Array, limits: Floats) -> None:
         """Count float32 ``values`` [rows, n], the magnitudes of a row being at most its entry in ``limits``."""
-        _, exponents = np.frexp(limits)
+        _, exponents = np.frexp(np.maximum(limits, 2.0**_NARROWEST))
         self._widen(exponents - (self.bins.bit_length() - 1))
         for i, (row, exponent) in enumerate(zip(values, self.exponents, strict=True)):
             scale = np.float32(2.0 ** -int(exponent))

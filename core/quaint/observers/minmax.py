@@ -68,10 +68,11 @@ class MovingMax(Observer):
     Args:
         axis: as for every observer.
         momentum: how much of the range stays at each batch: ``range = momentum * range + (1 - momentum) * batch``.
+        grid: ``dtype`` and ``power_of_two``, as for every observer.
     """
 
-    def __init__(self, axis: int | None = None, momentum: float = 0.9) -> None:
-        super().__init__(axis)
+    def __init__(self, axis: int | None = None, *, momentum: float = 0.9, **grid: Any) -> None:
+        super().__init__(axis, **grid)
         self._momentum, self._batches = momentum, 0
         self._first = self._range = np.zeros((2, 1))  # low and high of each row
 

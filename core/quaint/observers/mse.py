@@ -6,37 +6,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quaint.observers.histogram import INT8, HistogramObserver
+from quaint.observers.histogram import HistogramObserver
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from quaint.numerics import IntType
-
     Floats = NDArray[np.float64]
 
-_THRESHOLDS = 128  # tried for float scales, equally spaced up to the largest magnitude
-_HALVINGS = 12  # tried for power-of-two scales
+_THRESHOLDS, _HALVINGS = 128, 12  # how many scales are tried
 
 
-class MeanSquaredError(HistogramObserver):
+class MSE(HistogramObserver):
     """The threshold with the least expected squared error: rounding below it, clipping above.
 
-    Args:
-        axis: as for every observer.
-        dtype: the integers to quantize to, symmetric about zero.
-        power_of_two: try scales that are powers of two, from the first that clips nothing downwards.
+    The integers count as symmetric about zero, up to the highest of ``dtype``. For scales that are powers of two, the first
+    that clips nothing and the eleven below it are tried; else 128 thresholds, equally spaced up to the largest magnitude.
     """
-
-    def __init__(self, axis: int | None = None, dtype: IntType = INT8, power_of_two: bool = False) -> None:
-        super().__init__(axis)
-        self._top, self._power_of_two = dtype.high, power_of_two
 
     def range(self) -> tuple[Floats, Floats]:
         """The extremes, clipped at the best threshold."""
         histogram, (low, high) = self.histogram(), self.extremes()
         rows = zip(histogram.magnitudes(), histogram.widths, np.maximum(-low, high), strict=True)
-        return self.clipped(self._top * np.array([self._scale(*row) for row in rows]))
+        return self.clipped(self.dtype.high * np.array([self._scale(*row) for row in rows]))
 
     def _scale(self, counts: NDArray[np.int64], width: float, largest: float) -> float:
         """The best scale of one row."""
@@ -48,15 +39,15 @@ class MeanSquaredError(HistogramObserver):
 
     def _scales(self, largest: float) -> Floats:
         """Scales to try, the largest first."""
-        if self._power_of_two:
-            covering = np.ceil(np.log2(largest / self._top))
+        if self.power_of_two:
+            covering = np.ceil(np.log2(largest / self.dtype.high))
             return np.asarray(2.0 ** (covering - np.arange(_HALVINGS)))
-        return np.asarray(largest / self._top * (np.arange(_THRESHOLDS, 0, -1) / _THRESHOLDS))
+        return np.asarray(largest / self.dtype.high * (np.arange(_THRESHOLDS, 0, -1) / _THRESHOLDS))
 
     def _errors(self, step: Floats, centre: Floats, counts: NDArray[np.int64], width: float) -> Floats:
         """Expected squared error of each step [tries, 1], the values of a bin taken at its centre."""
-        level = np.minimum(np.rint(centre / step), self._top)
+        level = np.minimum(np.rint(centre / step), self.dtype.high)
         squared = (centre - level * step) ** 2
         # in steps finer than the bins the centre says nothing about the fraction, which is then uniform
-        squared = np.where((step < 2 * width) & (level < self._top), step**2 / 12, squared)
+        squared = np.where((step < 2 * width) & (level < self.dtype.high), step**2 / 12, squared)
         return np.asarray(squared @ counts)

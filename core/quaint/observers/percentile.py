@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,11 @@ class Percentile(HistogramObserver):
     Args:
         axis: as for every observer.
         percent: of the values that lie below the upper end, 50 to 100.
+        grid: ``dtype`` and ``power_of_two``, as for every observer.
     """
 
-    def __init__(self, axis: int | None = None, percent: float = 99.99) -> None:
-        super().__init__(axis)
+    def __init__(self, axis: int | None = None, *, percent: float = 99.99, **grid: Any) -> None:
+        super().__init__(axis, **grid)
         if not 50 <= percent <= 100:
             raise ValueError(f"percent must lie between 50 and 100, not at {percent}")
         self._percent = percent

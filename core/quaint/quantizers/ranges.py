@@ -93,15 +93,20 @@ def from_range(spec: QuantSpec, seen: Range) -> QuantParams:
     dtype = spec.dtype
     if not spec.symmetric:
         low, high = np.minimum(seen.low, 0), np.maximum(seen.high, 0)
-        scale = np.where(high > low, (high - low) / (dtype.high - dtype.low), 1.0)
+        scale = _single(np.where(high > low, (high - low) / (dtype.high - dtype.low), 1.0))
         return QuantParams(scale, dtype, np.rint(dtype.low - low / scale).astype(np.int64), spec.axis)
     limit = np.maximum(np.abs(seen.low), np.abs(seen.high)) if dtype.signed else np.maximum(seen.high, 0)
     steps = (dtype.high - dtype.low) / 2 if dtype.signed and spec.scale is not ScaleKind.FLOAT else dtype.high
     scale = np.where(limit > 0, limit / steps, 1.0)
-    scale = np.maximum(scale, 2.0**-64)  # a denormal range: keep every product of scales a normal number
+    scale = _single(scale)
     if spec.scale is not ScaleKind.FLOAT:
         scale = power_of_two(scale, nearest=spec.round_exponent == "nearest")
     return QuantParams(scale, dtype, axis=spec.axis)
+
+
+def _single(scale: np.ndarray) -> np.ndarray:
+    """Scales as float32 has them, since that is how files store them; so large that products of scales stay normal numbers."""
+    return np.maximum(scale, 2.0**-64).astype(np.float32).astype(np.float64)
 
 
 def power_of_two(scale: np.ndarray, *, nearest: bool = False) -> np.ndarray:

@@ -6,10 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import TensorProto
 
+from quaint.simulators.tracing_core import broadcast
 from quaint.simulators.tracing_elementwise import Elementwise
 from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
+from quaint.simulators.tracing_saturation import Saturation
 from quaint.simulators.tracing_sources import MatrixProduct, Measured
 from quaint.simulators.tracing_values import Clip, Interval, Real, Traced, whole
 from quaint.simulators.tracing_windows import Windows
@@ -37,13 +38,12 @@ class Tracer(Windows, Elementwise):
         if terms is None:
             raise Untraceable("a sum of unknown length")
         if isinstance(y, Traced):
-            shape = (*_leading(x.shape, y.shape), x.shape[-2], y.shape[-1])
+            shape = (*broadcast(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1])
             traced, bounds, given = self.tensor(y), y.interval, None
         else:
             given, traced, bounds = np.asarray(y), None, Interval.of(0, 0)
-            shape = (*x.shape[:-1], given.shape[-1]) if given.ndim == 2 else (
-                *_leading(x.shape, given.shape), x.shape[-2], given.shape[-1]
-            )
+            leading = x.shape[:-1] if given.ndim == 2 else (*broadcast(x.shape[:-2], given.shape[:-2]), x.shape[-2])
+            shape = (*leading, given.shape[-1])
         weight = None if given is None else given.astype(np.int64)
         source = MatrixProduct(self.tensor(x), x.interval, traced, bounds, weight, given, terms)
         Kind.holding(source.interval.limit)
@@ -69,7 +69,14 @@ class Tracer(Windows, Elementwise):
         least, most = count * min(int(hull.low[0]), 0), count * max(int(hull.high[0]), 0)
         if low <= min(least, 0) and max(most, 0) <= high:
             return self.sum(x, axes, keepdims=keepdims)
-        raise Untraceable("a sum that may saturate on the way")
+        kind = Kind.holding(max(most - least, 0) + max(abs(low), abs(high)))
+        kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+        terms = self.graph.node("Transpose", self._as(x, kind), perm=[*kept, *axes])
+        flat = self.graph.constant(np.asarray([0] * len(kept) + [-1], np.int64))
+        name = Saturation(self.graph, kind, low, high).sum(self.graph.node("Reshape", terms, flat), count)
+        shape = _reduced(x.shape, axes, keepdims=keepdims)
+        target = self.graph.constant(np.asarray([-1 if size is None else size for size in shape], np.int64))
+        return self.made(shape, Tensor(self.graph.node("Reshape", name, target), kind), Interval.of(low, high))
 
     # movement --------------------------------------------------------------------------------------------------------
     def reshape(self, x: Traced, shape: Sequence[int]) -> Traced:
@@ -142,5 +149,30 @@ class Tracer(Windows, Elementwise):
         raise Untraceable("a float model")
 
 
-def _leading(x: Shape, y: Shape) -> Shape:
-    return tuple(a if a is None or a != 1 else b for a, b in zip(x[:-2], y[:-2], strict=True))
+def _count(shape: Shape, axes: Sequence[int]) -> int:
+    """How many elements a sum over ``axes`` adds up."""
+    sizes = [shape[axis] for axis in axes]
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        raise Untraceable("a sum of unknown length")
+    return math.prod(known)
+
+
+def _reduced(shape: Shape, axes: Sequence[int], *, keepdims: bool) -> Shape:
+    """The shape of a sum over ``axes``."""
+    return tuple(1 if i in axes else size for i, size in enumerate(shape) if keepdims or i not in axes)
+
+
+def _reshaped(shape: Shape, target: Sequence[int]) -> Shape:
+    """What ONNX Reshape makes of ``shape``; the batch is unknown wherever it goes."""
+    sizes: list[int | None] = [shape[i] if size == 0 else size for i, size in enumerate(target)]
+    if -1 in sizes:
+        place = sizes.index(-1)
+        left = [*shape]
+        for size in (size for size in sizes if size != -1):
+            if size is None:
+                left.remove(None)
+        made = math.prod(size for size in sizes if size is not None and size != -1)
+        rest = math.prod(size for size in left if size is not None)
+        sizes[place] = None if None in left else rest // made
+    return tuple(sizes)

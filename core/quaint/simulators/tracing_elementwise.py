@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from onnx import TensorProto
 
 from quaint.simulators.tracing_core import Emitter, broadcast
 from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
-from quaint.simulators.tracing_rounding import divided
-from quaint.simulators.tracing_sources import Division, Existing, Rescaled
-from quaint.simulators.tracing_values import Clip, Interval, Source, Traced, whole
+from quaint.simulators.tracing_rounding import REACH, by_channel, divided, one_tap
+from quaint.simulators.tracing_sources import Division, Rescaled
+from quaint.simulators.tracing_values import Clip, Interval, Traced, whole
 from quaint.simulators.tracing_values import divided as quotient
 
 if TYPE_CHECKING:
@@ -49,9 +50,12 @@ class Elementwise(Emitter):
             return x
         interval = x.interval * Interval.of(constant, constant)
         kind = Kind.holding(max(interval.limit, x.interval.limit, Interval.of(constant, constant).limit))
-        tensor = self.graph.fenced(self.graph.converted(self.tensor(x), kind))
-        name = self.graph.node("Mul", tensor.name, self.graph.whole(constant, kind))
-        return self.made(broadcast(x.shape, constant.shape), Tensor(name, kind), interval)
+        tensor, shape = self.graph.converted(self.tensor(x), kind), broadcast(x.shape, constant.shape)
+        if self._fast and kind is Kind.FLOAT32 and by_channel(shape, constant):
+            name = one_tap(self.graph, shape, tensor.name, constant, whole(0))
+        else:
+            name = self.graph.node("Mul", self.graph.fenced(tensor).name, self.graph.whole(constant, kind))
+        return self.made(shape, Tensor(name, kind), interval)
 
     def clip(self, x: Traced, low: Constant | None, high: Constant | None, *, axis: int | None = None) -> Traced:
         """``min(max(x, low), high)``."""
@@ -93,8 +97,7 @@ class Elementwise(Emitter):
             places = whole(np.minimum(places, _FARTHEST_SHIFT))
         if x.settled:
             x = self._settled(x)
-        shape = broadcast(x.shape, places.shape)
-        return replace(self._unless_grown(x, shape), bits=places, rounding=rounding)
+        return replace(x, shape=broadcast(x.shape, places.shape), bits=places, rounding=rounding)
 
     def divide(self, x: Traced, divisor: Constant, rounding: Rounding, *, axis: int | None = None) -> Traced:
         """``round(x / divisor)``, divisor > 0."""
@@ -113,6 +116,8 @@ class Elementwise(Emitter):
     ) -> Traced:
         """``round(float32(x) * factor)`` in IEEE single precision."""
         laid = np.atleast_1d(self._laid(factor, len(x.shape), axis))
+        if x.interval.limit > Kind.FLOAT64.limit:
+            raise Untraceable("float32 of numbers beyond 2**53")
         bounds = [bound.astype(np.float64).astype(np.float32) for bound in (x.interval.low, x.interval.high)]
         with np.errstate(over="ignore"):
             corners = np.stack(np.broadcast_arrays(*(bound * laid for bound in bounds)))
@@ -132,43 +137,31 @@ class Elementwise(Emitter):
         hull = x.interval.hull()
         first, last = int(hull.low[0]) - low, int(hull.high[0]) - low
         if first < 0 or last >= len(table):
-            raise Untraceable(f"a table from {low} of {len(table)} entries for integers from {first + low} to {last + low}")
+            raise Untraceable(
+                f"a table from {low} of {len(table)} entries for integers from {first + low} to {last + low}"
+            )
         reached = np.asarray(table)[first : last + 1].astype(np.int64)
         interval = Interval.of(reached.min(), reached.max())
         entries = np.asarray(table)
         kind = Kind.holding(max(int(entries.max()), -int(entries.min())))
-        index = self.graph.cast(self._as_index(self._plus(x, whole(-low))), Kind.INT64)
+        index = self.graph.cast(self.tensor(self._plus(x, whole(-low))).name, TensorProto.INT32)
         name = self.graph.node("Gather", self.graph.whole(self.graph.shaped(table, entries), kind), index)
         return self.made(x.shape, Tensor(name, kind), interval)
-
-    def _as_index(self, x: Traced) -> str:
-        return self.tensor(x).name
 
     def _plus(self, x: Traced, constant: Whole) -> Traced:
         """``x`` and a constant, pending."""
         if not constant.any():
             return x
-        return self._unless_grown(x, broadcast(x.shape, constant.shape), constant).plus(constant)
-
-    def _unless_grown(self, x: Traced, shape: tuple[int | None, ...], constant: Whole | None = None) -> Traced:
-        """``x``, in the graph already if a constant makes it larger or differs within a channel."""
-        by_channel = constant is None or constant.size == 1 or constant.size in x.shape
-        if shape == tuple(x.shape) and by_channel:
-            return x
-        settled = self._settled(x)
-        return replace(settled, shape=shape)
+        return replace(x.plus(constant), shape=broadcast(x.shape, constant.shape))
 
     def _combined(self, op: str, x: Traced, y: Traced, interval: Interval) -> Traced:
         """An elementwise operator on two tensors, in a kind that holds the result."""
         kind = Kind.holding(max(interval.limit, x.interval.limit, y.interval.limit))
         first, second = (self.graph.converted(self.tensor(value), kind) for value in (x, y))
-        first, second = self._apart(op, first, x.interval), self._apart(op, second, y.interval)
+        if op in {"Add", "Sub"} and x.interval.limit + y.interval.limit >= REACH:
+            first, second = self.graph.fenced(first), self.graph.fenced(second)
         name = self.graph.node(op, first.name, second.name)
         return self.made(broadcast(x.shape, y.shape), Tensor(name, kind), interval)
-
-    def _apart(self, op: str, tensor: Tensor, interval: Interval) -> Tensor:
-        """``tensor`` such that the operator is not drawn into the convolution that made it, where that might round."""
-        return tensor
 
 
 def _integers(x: NDArray[np.float32]) -> Whole:

@@ -20,7 +20,7 @@ from quaint.simulators.tracing_values import Clip, Interval, Source, whole
 
 if TYPE_CHECKING:
     from quaint.simulators.tracing_graph import Graph
-    from quaint.simulators.tracing_values import Traced, Whole
+    from quaint.simulators.tracing_values import Shape, Traced, Whole
 
 #: 1.5 * 2**23: float32 numbers within ``REACH`` of it are whole; it is even, so that ties to even stay so.
 MAGIC, REACH = 3 << 22, 1 << 22
@@ -108,7 +108,9 @@ def clip(graph: Graph, x: Tensor, limits: Clip) -> Tensor:
         if limit is not None and Interval.of(limit, limit).limit > x.kind.limit:
             x = graph.converted(x, Kind.holding(Interval.of(limit, limit).limit))
     if limits.high is None and limits.low is not None and not limits.low.any():
-        return Tensor(graph.node("Relu", x.name), x.kind) if x.kind is not Kind.INT64 else _maximum(graph, x, limits.low)
+        return (
+            Tensor(graph.node("Relu", x.name), x.kind) if x.kind is not Kind.INT64 else _maximum(graph, x, limits.low)
+        )
     if all(limit is None or limit.size == 1 for limit in (limits.low, limits.high)):
         names = ["" if limit is None else _scalar(graph, limit, x.kind) for limit in (limits.low, limits.high)]
         return Tensor(graph.node("Clip", x.name, *names[: 2 if names[1] else 1]), x.kind)
@@ -130,11 +132,17 @@ def _scalar(graph: Graph, limit: Whole, kind: Kind) -> str:
 # In the blocked layout -------------------------------------------------------------------------------------------------
 
 
+def by_channel(shape: Shape, *constants: Whole) -> bool:
+    """Whether the blocked layout takes feature maps of this shape, and the constants are alike within a channel."""
+    channels = shape[1] if len(shape) == 4 else None
+    alike = all(array.size == 1 or array.shape[-3:] == (channels, 1, 1) for array in constants)
+    return channels is not None and channels % 4 == 0 and alike
+
+
 def _blockable(x: Traced, *factors: Whole) -> bool:
-    """Whether ``x`` is a feature map that the blocked layout takes, scaled and shifted by channel at most."""
-    arrays = (x.bias, x.bits, x.offset, *factors, *(limit for limit in (x.limits.low, x.limits.high) if limit is not None))
-    by_channel = all(array.size == 1 or array.shape[1:] == (x.shape[1], 1, 1) for array in arrays)
-    return len(x.shape) == 4 and x.shape[1] is not None and x.shape[1] % 4 == 0 and by_channel
+    """Whether ``x`` can be made in the blocked layout."""
+    limits = (limit for limit in (x.limits.low, x.limits.high) if limit is not None)
+    return by_channel(x.shape, x.bias, x.bits, x.offset, *factors, *limits)
 
 
 def _by_magic(graph: Graph, x: Traced, source: Source, limits: Clip, rounding: Rounding) -> str | None:
@@ -146,15 +154,18 @@ def _by_magic(graph: Graph, x: Traced, source: Source, limits: Clip, rounding: R
         mirrored = whole(2 * step * limits.high - units)
         if source.exact(mirrored):  # high - relu(high - x): a relu costs nothing after a convolution, a clip does
             above = graph.node("Relu", source.affine(graph, x.bits, mirrored, negate=True))
-            shifted = _one_tap(graph, x, above, whole(-1), whole(limits.high + MAGIC))
+            shifted = one_tap(graph, x.shape, above, whole(-1), whole(limits.high + MAGIC))
             return _unshifted(graph, x, shifted, Clip(final.low))
     if not source.exact(units):
         return None
-    if isinstance(source, Existing) and not units.any():
-        scale = np.exp2(-x.bits.astype(np.float64))
-        shifted = _one_tap(graph, x, graph.fenced(source.value).name, scale, whole(MAGIC))
+    if not isinstance(source, Existing):
+        shifted = one_tap(graph, x.shape, source.affine(graph, x.bits, units, negate=False), whole(1), whole(MAGIC))
     else:
-        shifted = _one_tap(graph, x, source.affine(graph, x.bits, units, negate=False), whole(1), whole(MAGIC))
+        scale = np.exp2(-x.bits.astype(np.float64))
+        value = source.value.name
+        if units.any():
+            value, scale = one_tap(graph, x.shape, value, scale, units.astype(np.float64) * scale / 2), whole(1)
+        shifted = one_tap(graph, x.shape, value, scale, whole(MAGIC))
     return _unshifted(graph, x, shifted, final)
 
 
@@ -164,14 +175,14 @@ def _rescaled_by_magic(graph: Graph, x: Traced) -> str | None:
     if x.rounding is not Rounding.HALF_EVEN or x.rounded.mapped(limits).limit >= REACH:
         return None
     value = graph.converted(x.source.value, Kind.FLOAT32)
-    product = _one_tap(graph, x, value.name, x.source.factor, whole(0))
-    shifted = _one_tap(graph, x, product, whole(1), whole(MAGIC))
+    product = one_tap(graph, x.shape, value.name, x.source.factor, whole(0))
+    shifted = one_tap(graph, x.shape, product, whole(1), whole(MAGIC))
     return _unshifted(graph, x, shifted, limits.moved(x.offset))
 
 
 def _unshifted(graph: Graph, x: Traced, shifted: str, limits: Clip) -> str:
     """``shifted - MAGIC`` with the offset and limits of ``x``."""
-    value = Tensor(_one_tap(graph, x, shifted, whole(1), whole(x.offset - MAGIC)), Kind.FLOAT32)
+    value = Tensor(one_tap(graph, x.shape, shifted, whole(1), whole(x.offset - MAGIC)), Kind.FLOAT32)
     return clip(graph, value, limits).name
 
 
@@ -189,9 +200,9 @@ def _tie_units(rounding: Rounding, bits: Whole, step: Whole) -> Whole:
     return whole(np.where(bits > 0, units, 0))
 
 
-def _one_tap(graph: Graph, x: Traced, name: str, weight: Whole, bias: Whole) -> str:
-    """``name * weight + bias`` by channel: a depthwise convolution."""
-    channels = x.shape[1]
+def one_tap(graph: Graph, shape: Shape, name: str, weight: Whole, bias: Whole) -> str:
+    """``name * weight + bias`` by channel: a depthwise convolution. ``shape`` is that of the result."""
+    channels = shape[1]
     inputs = [name, graph.constant(np.broadcast_to(weight.astype(np.float32).ravel(), channels).reshape(-1, 1, 1, 1))]
     if bias.any():
         inputs.append(graph.constant(np.broadcast_to(bias.astype(np.float32).ravel(), channels)))

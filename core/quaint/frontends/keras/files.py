@@ -36,8 +36,8 @@ def read(path: str | os.PathLike[str], limits: Limits) -> tuple[Entry, Weights, 
     """The configuration, the weights and the major version of Keras of a saved model.
 
     Raises:
-        QuaintError: those of `convert.check`; QM101 no such file; QM102 empty; QM103 not a Keras model; QM104 truncated or corrupt; QM131 too
-            large; QM140 points to data outside the file; QP530 h5py is not installed.
+        QuaintError: those of `convert.check`; QM101 no such file; QM102 empty; QM103 not a Keras model; QM104 truncated
+            or corrupt; QM131 too large; QM140 points to data outside the file; QP530 h5py is not installed.
     """
     file = Path(path)
     try:
@@ -128,7 +128,7 @@ class _Reader:
     def _size(self, name: str, dataset: h5py.Dataset) -> int:
         if dataset.external or dataset.is_virtual:
             raise QuaintError("QM140", f"the data of {name!r} lie in another file", where=self._where)
-        nbytes = math.prod(dataset.shape or ()) * dataset.dtype.itemsize
+        nbytes: int = math.prod(dataset.shape or ()) * dataset.dtype.itemsize
         self._limits.check_tensor(nbytes, name, self._where)
         if nbytes > MAX_INFLATION * dataset.id.get_storage_size() + SLACK:
             raise QuaintError("QM131", f"{name!r} inflates too much", where=self._where)
