@@ -27,7 +27,8 @@ from quaint.graph import (
 def model() -> ir.Model:
     proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 21]>
         main (float[N,4] x) => (float[N,4] y) <float[1] two = {2}> {
-            [scale] a = Mul (x, two)  [act] b = LeakyRelu <alpha = 0.25> (a)  [sum] y = Add (b, b)  [dead] d = Clip (a, , two) }""")
+            [scale] a = Mul (x, two)  [act] b = LeakyRelu <alpha = 0.25> (a)
+            [sum] y = Add (b, b)  [dead] d = Clip (a, , two) }""")
     return ir.from_proto(proto)
 
 

@@ -174,10 +174,8 @@ class GraphEditor:
         Returns:
             The output.
         """
-        dtype = like.dtype
-        assert dtype is not None
         out_shape = ir.Shape(shape) if shape is not None else None if like.shape is None else like.shape.copy()
-        output = ir.Value(name=self.value_name(name), type=ir.TensorType(dtype), shape=out_shape)
+        output = ir.Value(name=self.value_name(name), type=like.type, shape=out_shape)
         node = ir.node(op_type, inputs, attributes or {}, outputs=[output], name=self.node_name(name))
         self.graph.insert_before(before, node)
         return output

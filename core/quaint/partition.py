@@ -113,6 +113,7 @@ def partition(model: ir.Model, target: Target, config: Config, extra: Sequence[t
     casts = {node for node in nodes if node.outputs[0].name in typed}
     wanted = [node for node in nodes if node not in after and node not in before and node not in casts]
     blocks, refusals = _claim(wanted, [cls() for cls in (*extra, *target.patterns)], CheckContext(target, config))
+    refusals = [refusal for refusal in refusals if refusal.op not in target.host]
     blocks, tail, late = _cut(nodes, blocks, before | casts)
     head = tuple(node for node in nodes if node in before and node not in casts)
     plan = Plan(model, target, config, blocks, head, tail, tuple(refusals), typed)
@@ -125,17 +126,16 @@ def partition(model: ir.Model, target: Target, config: Config, extra: Sequence[t
 
 
 def _enforce(plan: Plan, late: Sequence[Block]) -> None:
-    """Refuse what may not run on the host; ``late`` are blocks that come after such a layer."""
+    """Refuse what may not run on the host; ``late`` are blocks that come after a layer on the host."""
     target = plan.target
-    if target.host != ANY:
+    if ANY not in target.host:
         following = [
-            Refusal(node.name or "", node.op_type, "comes after a layer that runs on the host")
+            Refusal(block.name, block.nodes[0].op_type, "comes after a layer that runs on the host")
             for block in late
-            for node in block.nodes[:1]
+            if any(node.op_type not in target.host for node in block.nodes)
         ]
-        offending = [refusal for refusal in (*plan.refusals, *following) if refusal.op not in target.host]
-        if offending:
-            _refuse(plan, offending)
+        if plan.refusals or following:
+            _refuse(plan, plan.refusals or following)
     if not plan.blocks:
         total = len(list(plan.model.graph))
         if plan.refusals:

@@ -54,6 +54,7 @@ def quantize(
     config: Config | None = None,
     *,
     example_inputs: Any = None,
+    layout: str | None = None,
     stages: Stages | None = None,
 ) -> Quantized:
     """Turn a float model into the integer program of a chip.
@@ -64,6 +65,7 @@ def quantize(
         samples: what ``quaint.samples.open_samples`` takes; None draws random ones, with a warning.
         config: wishes; they go before the target's defaults.
         example_inputs: for front ends that trace (a ``torch.nn.Module``).
+        layout: ``nchw`` or ``nhwc``, how the samples are laid out where not as the model takes them.
         stages: to be told of progress.
 
     Raises:
@@ -71,15 +73,34 @@ def quantize(
     """
     stage = stages or Stages()
     chip = find_target(target)
-    config = (config or Config()).over(Config.from_dict(chip.defaults))
+    config = wishes(chip, config)
     with stage("load"):
         model = load_model(source, example_inputs)
     with stage("canonicalize"):
         model = canonical(model, config)
     with stage("partition"):
         plan = divide(model, chip, config)
-    given = gather(model, config, samples)
+    given = gather(model, config, samples, layout)
     return finish(plan, given, stage)
+
+
+def wishes(target: Target, config: Config | None) -> Config:
+    """The wishes over the target's defaults, checked against what there is before anything is read.
+
+    Raises:
+        QuaintError: QT340 for widths that the target lacks, QU103 or QU104 for an unknown observer or quantizer.
+    """
+    from quaint.specs import check_widths
+
+    config = (config or Config()).over(Config.from_dict(target.defaults))
+    check_widths(target, config)
+    for hook, code, name in (
+        ("quaint_observers", "QU103", config.observer),
+        ("quaint_quantizers", "QU104", config.quantizer),
+    ):
+        if name is not None:
+            registry().get(hook, name, code=code)
+    return config
 
 
 def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
@@ -100,12 +121,19 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
         params = quantizer.choose(plan, specs, ranges)
     with stage("lower"):
         integer, warnings = lower(plan, params, ranges)
-    if samples.random:
-        warnings.insert(0, RANDOM_WARNING)
+    warnings = [*([RANDOM_WARNING] if samples.random else []), *host_warnings(plan), *warnings]
     used = Calibration(used_samples(samples, config), samples.digest(), samples.random)
     return Quantized(
-        integer, plan.target, config, plan.model, plan.refusals, tuple(warnings), dict(stage.seconds), used
+        integer, plan.target, config, plan.model, plan.refusals, tuple(warnings), dict(stage.seconds), used, samples
     )
+
+
+def host_warnings(plan: Plan) -> list[str]:
+    """What the chip lacks, and what therefore runs elsewhere."""
+    if not plan.refusals:
+        return []
+    where = f"{len(plan.tail)} nodes from {plan.tail[0].name!r} on run in float on the host"
+    return [f"{plan.target.name} stops before the end: {where}", *(f"not on the chip: {r}" for r in plan.refusals)]
 
 
 def used_samples(samples: Samples, config: Config) -> int:
@@ -175,8 +203,8 @@ def divide(model: ir.Model, target: Target, config: Config) -> Plan:
     return partition(model, target, config, [registry().get("quaint_patterns", name) for name in offered])
 
 
-def gather(model: ir.Model, config: Config, samples: Any) -> Samples:
-    """Samples for a model: those given, else random ones."""
+def gather(model: ir.Model, config: Config, samples: Any, layout: str | None = None) -> Samples:
+    """Samples to calibrate a model with: those given, else random ones."""
     from quaint.samples import Samples, input_specs, open_samples, random_samples
 
     if isinstance(samples, Samples):
@@ -184,4 +212,4 @@ def gather(model: ir.Model, config: Config, samples: Any) -> Samples:
     inputs = input_specs(model)
     if samples is None:
         return random_samples(inputs, config.num_samples or DEFAULT_SAMPLES, config.seed or 0)
-    return open_samples(samples, inputs, calibration=True)
+    return open_samples(samples, inputs, layout=layout, calibration=True)

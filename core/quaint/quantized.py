@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from quaint.integer import IntegerModel
     from quaint.partition import Refusal
+    from quaint.report import Report
+    from quaint.samples import Samples
     from quaint.simulators.base import Simulator
     from quaint.target import Target
 
@@ -49,7 +51,8 @@ class Quantized:
         refusals: float nodes that the chip lacks and that therefore run on the host.
         warnings: lines for the user.
         seconds: of each stage.
-        calibration: the samples; None where the model was loaded from a file.
+        calibration: what is said of the samples; None where the model was loaded from a file.
+        samples: the samples themselves, for reports; None where the model was loaded from a file.
     """
 
     integer: IntegerModel
@@ -60,6 +63,7 @@ class Quantized:
     warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
+    samples: Samples | None = None
 
     def run(
         self, x: Any, *, integers: bool = False, simulator: str = "onnxruntime", outputs: Sequence[str] | None = None
@@ -154,3 +158,33 @@ class Quantized:
         if self.target.exporter is not None:
             made |= registry().get("quaint_exporters", self.target.exporter, code="QP524")(self, name)
         return made
+
+    def analyze(self, x: Any) -> Report:
+        """Error, saturation and cost of every layer; see ``quaint.report.analyze``."""
+        from quaint.report import analyze
+
+        return analyze(self, x)
+
+    def export(self, folder: str | Path, name: str | None = None, *, force: bool = False) -> list[str]:
+        """Write what is deployed, the report and the manifest into a folder, all of it or nothing.
+
+        Args:
+            folder: made where it is missing.
+            name: stem of the files' names; the model's name if None.
+            force: replace files of the same names.
+
+        Returns:
+            Names of the files.
+
+        Raises:
+            QuaintError: QI600 to QI610, see ``quaint.files.OutputFolder``.
+        """
+        from quaint.files import OutputFolder
+        from quaint.report.build import build
+
+        files = build(self, name or safe_name(self.integer.name))
+        with OutputFolder(folder, force=force) as out:
+            out.declare(list(files), sum(map(len, files.values())))
+            for file, content in files.items():
+                out.write(file, content)
+        return list(files)

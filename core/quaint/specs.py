@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,20 @@ def resolve_specs(plan: Plan) -> dict[str, QuantSpec | None]:
     return specs
 
 
+def check_widths(target: Target, config: Config) -> None:
+    """Refuse widths and input types that the target lacks, before there is a model.
+
+    Raises:
+        QuaintError: QT340.
+    """
+    for wishes in (vars(config), *config.layers.values()):
+        for key in ("input_weight_bits", "weight_bits", "bits"):
+            _check_bits(target, "weight_bits", wishes.get(key))
+        for key in ("activation_bits", "bits"):
+            _check_bits(target, "activation_bits", wishes.get(key))
+    _check_input_dtype(target, config.input_dtype)
+
+
 def activation_spec(target: Target, config: Config, block: Block) -> QuantSpec:
     """The target's rule for activations under the wishes for ``block``."""
     wishes = {"activation_bits": config.activation_bits, "per_tensor_activations": config.per_tensor_activations}
@@ -52,19 +66,21 @@ def activation_spec(target: Target, config: Config, block: Block) -> QuantSpec:
 
 def weight_spec(target: Target, config: Config, block: Block, *, reads_input: bool) -> QuantSpec:
     """The target's rule for weights under the wishes for ``block``."""
-    bits = config.input_weight_bits if reads_input and config.input_weight_bits else config.weight_bits
-    given = config.for_layer(block.node_names)
-    bits = given.get("weight_bits", given.get("bits", bits))
+    bits = weight_bits(target, config, block.node_names, reads_input=reads_input)
     return _apply(target.weight, {"weight_bits": bits}, "weight_bits", target)
+
+
+def weight_bits(target: Target, config: Config, nodes: Iterable[str], *, reads_input: bool) -> int:
+    """Bits of the weights of a layer that computes ``nodes``, under the wishes."""
+    bits = config.input_weight_bits if reads_input and config.input_weight_bits else config.weight_bits
+    given = config.for_layer(nodes)
+    return int(given.get("weight_bits", given.get("bits", bits or target.weight.dtype.bits)))
 
 
 def _apply(spec: QuantSpec, wishes: Mapping[str, Any], key: str, target: Target) -> QuantSpec:
     bits = wishes.get(key)
     if bits is not None:
-        allowed = getattr(target, key)
-        if bits not in allowed:
-            listed = ", ".join(map(str, allowed))
-            raise QuaintError("QT340", f"{target.name} has no {key.replace('_', ' ')} of {bits}", hint=f"it has {listed}")
+        _check_bits(target, key, bits)
         spec = replace(spec, dtype=IntType(bits, spec.dtype.signed))
     if wishes.get("per_tensor_activations"):
         spec = replace(spec, axis=None)
@@ -73,12 +89,23 @@ def _apply(spec: QuantSpec, wishes: Mapping[str, Any], key: str, target: Target)
     return spec
 
 
+def _check_bits(target: Target, key: str, bits: int | None) -> None:
+    allowed = getattr(target, key)
+    if bits is not None and bits not in allowed:
+        listed = ", ".join(map(str, allowed))
+        raise QuaintError("QT340", f"{target.name} has no {key.replace('_', ' ')} of {bits}", hint=f"it has {listed}")
+
+
+def _check_input_dtype(target: Target, wish: str | None) -> None:
+    if wish not in {None, "float32", *target.input_dtypes}:
+        listed = ", ".join(target.input_dtypes)
+        raise QuaintError("QT340", f"{target.name} takes no {wish} input", hint=f"it takes {listed}")
+
+
 def _input_spec(plan: Plan, name: str) -> QuantSpec:
     target, wish = plan.target, plan.config.input_dtype
     spec = target.input or target.activation
     if wish in {None, "float32"}:
         return spec
-    if wish not in target.input_dtypes:
-        listed = ", ".join(target.input_dtypes)
-        raise QuaintError("QT340", f"{target.name} takes no {wish} input", where=f"input {name!r}", hint=f"it takes {listed}")
+    _check_input_dtype(target, wish)
     return replace(spec, dtype=IntType.parse(wish))

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from quaint.partition import Plan, Refusal
     from quaint.patterns import Pattern
 
-#: Host policy: any float layer may follow the chip's last one.
-ANY = frozenset({"*"})
+#: In a host policy: any float operator may follow the chip's last layer, with a warning.
+ANY = "*"
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Target:
         weight_bits: widths that ``Config.weight_bits`` may ask for.
         activation_bits: widths that ``Config.activation_bits`` may ask for.
         input_dtypes: integers that may enter, by name.
-        host: ONNX operators that may run in float on the host after the chip's last layer without a word. ``ANY``: every
-            operator may, with a warning. Anything else that the chip lacks is refused.
+        host: ONNX operators that may run in float on the host after the chip's last layer without a word; with ``ANY`` among
+            them every other one may too, with a warning. Anything else that the chip lacks is refused.
         exporter: name of the exporter that writes its files; None if the saved ONNX model is all.
         limits: the chip's limits, for its patterns.
         defaults: configuration where it differs from core's.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -12,6 +12,9 @@ import pytest
 
 from quaint.canonicalize import BATCH_KEY, canonicalize
 from quaint.graph import attribute, constant, dims, input_at, is_op, producer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Arrays = dict[str, np.ndarray]
 

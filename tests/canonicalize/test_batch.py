@@ -105,7 +105,7 @@ def test_zero_states_of_recurrent_layers(canonical: Canonical, rng: np.random.Ge
     assert model.metadata_props[BATCH_KEY] == "symbolic"
 
 
-def test_dynamic_inputs_are_refused_or_given_a_shape(build: Canonical, ops: Ops) -> None:
+def test_dynamic_inputs_are_refused_or_given_a_shape(build: Canonical) -> None:
     model = build("(float[N,3,height,width] image) => (float[N,3,h,w] y) { y = Relu (image) }")
     with pytest.raises(QuaintError, match=r"QT320.*image.*--shape image=") as caught:
         canonicalize(model)

@@ -76,18 +76,24 @@ def test_removed(canonical: Canonical, ops: Ops, body: str) -> None:
 def test_kept(canonical: Canonical, ops: Ops, body: str, op: str) -> None:
     dims = "1,N,3,4,4" if "wide" in body else "N,3,A,B"
     batch = "2" if "wide" in body else "N"
-    text = f"(float[{batch},3,4,4] x) => (float[{dims.replace('N', batch)}] y) {{ r = Tanh (x) {body} y = Sigmoid (a) }}"
+    text = (
+        f"(float[{batch},3,4,4] x) => (float[{dims.replace('N', batch)}] y) {{ r = Tanh (x) {body} y = Sigmoid (a) }}"
+    )
     assert op in ops(canonical(text, **arrays_of(body)))
 
 
 def test_outputs_keep_their_names(canonical: Canonical) -> None:
-    model = canonical("(float[N,4] x) => (float[N,4] y, float[N,4] z) { a = Tanh (x) y = Identity (a) z = Identity (a) }")
+    model = canonical(
+        "(float[N,4] x) => (float[N,4] y, float[N,4] z) { a = Tanh (x) y = Identity (a) z = Identity (a) }"
+    )
     assert [value.name for value in model.graph.outputs] == ["y", "z"]
     assert [node.op_type for node in model.graph] == ["Tanh", "Identity"]
 
 
 def test_an_output_that_is_an_input(canonical: Canonical, ops: Ops) -> None:
-    assert ops(canonical("(float[N,4] x) => (float[N,4] y) { a = Dropout (x) y = Cast <to = 1> (a) }", 13)) == ["Identity"]
+    assert ops(canonical("(float[N,4] x) => (float[N,4] y) { a = Dropout (x) y = Cast <to = 1> (a) }", 13)) == [
+        "Identity"
+    ]
 
 
 def test_sums_are_chains_of_adds(canonical: Canonical, ops: Ops) -> None:
@@ -127,7 +133,9 @@ def test_tensor_operands_are_ordered_by_position(canonical: Canonical) -> None:
 
 
 def test_axes_are_written_out(canonical: Canonical) -> None:
-    model = canonical("(float[N,2,3] x) => (float[N,2] y) { a = Softmax (x)  y = ReduceMax <axes = [-1], keepdims = 0> (a) }", 13)
+    model = canonical(
+        "(float[N,2,3] x) => (float[N,2] y) { a = Softmax (x)  y = ReduceMax <axes = [-1], keepdims = 0> (a) }", 13
+    )
     softmax, reduction = model.graph
     assert attribute(softmax, "axis") == 2
     assert constant(reduction.inputs[1]).tolist() == [2]

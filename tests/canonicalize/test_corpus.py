@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 import pytest
 
 from quaint.canonicalize import BATCH_KEY, canonicalize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _DATA = Path(os.environ.get("QUAINT_TEST_DATA", Path(__file__).parents[2] / "../shared/data"))
 _MODELS = sorted([*_DATA.glob("models/*.onnx"), *_DATA.glob("corpus/*.onnx")], key=lambda path: path.stem)

@@ -62,7 +62,9 @@ def test_gemm_of_two_tensors_is_left_alone(canonical: Canonical, ops: Ops) -> No
     assert ops(model) == ["Gemm"]
 
 
-def test_matmul_of_matrices_is_gemm_with_the_bias_inside(canonical: Canonical, ops: Ops, rng: np.random.Generator) -> None:
+def test_matmul_of_matrices_is_gemm_with_the_bias_inside(
+    canonical: Canonical, ops: Ops, rng: np.random.Generator
+) -> None:
     model = canonical(
         "(float[N,5] x) => (float[N,3] z) { [fc] y = MatMul (x, w)  z = Add (b, y) }",
         w=weights(rng, 5, 3),

@@ -24,12 +24,17 @@ OLD_FORMS = [
     (9, "float[1,2,4,4] x", "y = Upsample (x, scales)", [1, 2, 8, 8]),
     (10, "float[1,2,4,4] x", 'y = Resize <mode = "linear"> (x, scales)', [1, 2, 8, 8]),
     (10, "float[1,2,4,4] x", "y = Resize (x, halves)", [1, 2, 2, 2]),
+    (9, "float[1,2,4,4] x", "y = Upsample (x, by_17)", [1, 2, 6, 6]),
+    (10, "float[1,2,4,4] x", "y = Resize (x, by_07)", [1, 2, 2, 2]),
+    (10, "float[1,2,4,4] x", "y = Resize (x, by_17)", [1, 2, 6, 6]),
     (11, "float[1,2,4,4] x", 'y = Resize <mode = "cubic"> (x, none, scales)', [1, 2, 8, 8]),
     (8, "float[N,6] x", "y = Softmax (x)", ["N", 6]),
     (11, "float[N,2,3] x", "y = Softmax (x)", ["N", 2, 3]),
     (11, "float[N,2,3] x", "y = Softmax <axis = 2> (x)", ["N", 2, 3]),
     (11, "float[N,2,3] x", "y = LogSoftmax (x)", ["N", 2, 3]),
     (11, "float[N,2,3] x", "y = Hardmax (x)", ["N", 2, 3]),
+    (11, "float[N,2,3] x", "y = Hardmax <axis = 2> (x)", ["N", 2, 3]),
+    (18, "float[N,4,3,3] x", "y = GroupNormalization <num_groups = 2> (x, p, p)", ["N", 4, 3, 3]),
     (8, "float[N,2,3,3] x", "y = BatchNormalization (x, p, p, p, p)", ["N", 2, 3, 3]),
     (8, "float[N,4] x", "y = Dropout <ratio = 0.3> (x)", ["N", 4]),
     (10, "float[N,4] x", "d, m = Dropout (x) y = Relu (d)", ["N", 4]),
@@ -50,7 +55,7 @@ OLD_FORMS = [
     (8, "float[N,3,4,4] x", "y = AveragePool <kernel_shape = [2,2], strides = [2,2]> (x)", ["N", 3, 2, 2]),
     (8, "float[N,3] x", "y = Gemm (x, square, square_bias)", ["N", 3]),
     (8, "float[N,3] x", "y = PRelu (x, slope)", ["N", 3]),
-    (13, "float[N,4] x", "y = HardSwish (x)" if False else "y = Elu <alpha = 0.5> (x)", ["N", 4]),
+    (13, "float[N,4] x", "y = Elu <alpha = 0.5> (x)", ["N", 4]),
     (12, "float[N,4] x", "y = Celu <alpha = 0.5> (x)", ["N", 4]),
     (11, "float[N,4,4,4] x", 'y = DepthToSpace <blocksize = 2, mode = "CRD"> (x)', ["N", 1, 8, 8]),
     (16, "float[N,4,4,4] x", "y = LpPool <kernel_shape = [2,2], p = 2> (x)", ["N", 4, 3, 3]),
@@ -58,6 +63,8 @@ OLD_FORMS = [
 ]
 CONSTANTS = {
     "scales": np.array([1, 1, 2, 2], np.float32),
+    "by_07": np.array([1, 1, 0.7, 0.7], np.float32),
+    "by_17": np.array([1, 1, 1.7, 1.7], np.float32),
     "halves": np.array([1, 1, 0.5, 0.5], np.float32),
     "none": np.zeros(0, np.float32),
     "p": np.array([0.5, 2], np.float32),
@@ -70,15 +77,13 @@ CONSTANTS = {
 
 
 @pytest.mark.parametrize(("opset", "inputs", "body", "shape"), OLD_FORMS)
-def test_old_operator_sets(
-    canonical: Canonical, opset: int, inputs: str, body: str, shape: list[int | str]
-) -> None:
+def test_old_operator_sets(canonical: Canonical, opset: int, inputs: str, body: str, shape: list[int | str]) -> None:
     words = body.replace("(", " ").replace(")", " ").replace(",", " ").split()
     declared = ",".join("NABCD"[i] for i in range(len(shape)))
     kind = "int32" if "to = 6" in body else "float"
     arrays = {name: array for name, array in CONSTANTS.items() if name in words}
     model = canonical(f"({inputs}) => ({kind}[{declared}] y) {{ {body} }}", opset, **arrays)
-    assert [dim for dim in dims(model.graph.outputs[0])][1:] == shape[1:]
+    assert list(dims(model.graph.outputs[0]))[1:] == shape[1:]
 
 
 @pytest.mark.parametrize("opset", [22, 23])
@@ -91,12 +96,6 @@ def test_newer_operator_sets(canonical: Canonical, ops: Ops, opset: int) -> None
     assert ops(model) == ["Conv", "Relu", "GlobalAveragePool"]
 
 
-def test_an_operator_that_did_not_exist_yet_is_refused(build: Canonical) -> None:
-    model = build("(float[N,4] x) => (float[N,4] y) { y = Swish (x) }", 24)
-    with pytest.raises(QuaintError, match="QM110"):
-        canonicalize(model)
-
-
 def test_initializers_are_not_inputs(canonical: Canonical) -> None:
     model = canonical(
         "(float[N,2] x, float[2,2] w) => (float[N,2] y) { y = MatMul (x, w) }", 8, 3, w=np.eye(2, dtype=np.float32) * 3
@@ -106,7 +105,8 @@ def test_initializers_are_not_inputs(canonical: Canonical) -> None:
 
 def test_constant_nodes(canonical: Canonical, ops: Ops) -> None:
     model = canonical(
-        "(float[N,2] x) => (float[N,2] y, float[2] c) { c = Constant <value_floats = [1.0, 2.0]> ()  y = Mul (c, x) }", 13
+        "(float[N,2] x) => (float[N,2] y, float[2] c) { c = Constant <value_floats = [1.0, 2.0]> ()  y = Mul (c, x) }",
+        13,
     )
     assert sorted(ops(model)) == ["Identity", "Mul"]
 
@@ -122,24 +122,30 @@ def test_functions_are_inlined(canonical_of: Canonical, ops: Ops) -> None:
 
 @pytest.mark.parametrize("condition", [True, False])
 def test_constant_branches(canonical_of: Canonical, ops: Ops, condition: bool) -> None:
-    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
         main (float[N,4,1] x) => (float[N,4] y) {
             s = Shape <start = 1> (x)  i = Constant <value = int64[1] {LAST}> ()  d = Gather (s, i)
             one = Constant <value = int64 {1}> ()  c = Equal (d, one)
             z = If (c) <
-                then_branch = squeeze () => (float[N,4] q) { a = Constant <value = int64[1] {2}> () q = Squeeze (x, a) },
-                else_branch = keep () => (float[N,4] q) { a = Relu (x)  b = Constant <value = int64[2] {0,-1}> () q = Reshape (a, b) }
+                then_branch = squeeze () => (float[N,4] q) {
+                    a = Constant <value = int64[1] {2}> ()  q = Squeeze (x, a) },
+                else_branch = keep () => (float[N,4] q) {
+                    a = Relu (x)  b = Constant <value = int64[2] {0,-1}> ()  q = Reshape (a, b) }
             >
-            y = Relu (z) }""".replace("LAST", "1" if condition else "0"))
+            y = Relu (z) }""".replace("LAST", "1" if condition else "0")
+    )
     found = canonical_of(ir.from_proto(model))
-    assert ops(found) == (["Reshape", "Relu"] if condition else ["Relu", "Flatten", "Relu"])[: len(list(found.graph))]
-    assert "If" not in ops(found)
+    assert ops(found) == (["Flatten", "Relu"] if condition else ["Relu", "Flatten", "Relu"])
 
 
-def test_a_branch_that_depends_on_the_input_stays(build: Canonical, ops: Ops) -> None:
+def test_a_branch_that_depends_on_the_input_stays(ops: Ops) -> None:
     model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
         main (bool c, float[3] x) => (float[3] y) {
-            y = If (c) < then_branch = a () => (float[3] q) { q = Relu (x) }, else_branch = b () => (float[3] p) { p = Neg (x) } > }""")
+            y = If (c) <
+                then_branch = a () => (float[3] q) { q = Relu (x) },
+                else_branch = b () => (float[3] p) { p = Neg (x) }
+            > }""")
     found = canonicalize(ir.from_proto(model))
     assert ops(found) == ["If"]
     assert found.metadata_props["quaint.batch"] == "fixed"
@@ -185,13 +191,17 @@ def test_folding_is_bounded(build: Canonical, ops: Ops) -> None:
 
 
 def test_random_values_are_not_folded(build: Canonical, ops: Ops) -> None:
-    model = build("(float[N,4] x) => (float[N,4] y) { r = RandomNormalLike (c)  y = Add (x, r) }", c=np.ones((1, 4), np.float32))
+    model = build(
+        "(float[N,4] x) => (float[N,4] y) { r = RandomNormalLike (c)  y = Add (x, r) }", c=np.ones((1, 4), np.float32)
+    )
     assert "RandomNormalLike" in ops(canonicalize(model))
 
 
 def test_what_onnxruntime_cannot_compute_does_not_stop_the_rest(build: Canonical, ops: Ops) -> None:
     model = build(
-        "(float[N,4] x) => (float[N,4] y) { b = BitShift <direction = \"LEFT\"> (i, i)  f = Cast <to = 1> (b)  s = Sqrt (c)  t = Add (x, s)  y = Add (t, f) }",
+        """(float[N,4] x) => (float[N,4] y) {
+            b = BitShift <direction = "LEFT"> (i, i)  f = Cast <to = 1> (b)
+            s = Sqrt (c)  t = Add (x, s)  y = Add (t, f) }""",
         i=np.ones(4, np.int8).view(np.uint8).astype(np.uint16),
         c=np.full((1, 4), 4, np.float32),
     )
@@ -207,7 +217,14 @@ def test_long_chains_need_no_recursion(build: Canonical, ops: Ops) -> None:
     assert time.perf_counter() - start < 10
 
 
-def test_custom_operators_are_left_alone(build: Canonical) -> None:
+@pytest.mark.parametrize(("op", "opset"), [("GroupNormalization <num_groups = 2> (x, s, s)", 18), ("Swish (x)", 24)])
+def test_what_cannot_be_converted_is_refused(build: Canonical, op: str, opset: int) -> None:
+    inputs = "float[N,4,3] x, float[2] s" if "s, s" in op else "float[N,4,3] x"
+    with pytest.raises(QuaintError, match="QM110"):
+        canonicalize(build(f"({inputs}) => (float[N,4,3] y) {{ y = {op} }}", opset))
+
+
+def test_custom_operators_are_left_alone() -> None:
     proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17, "acme" : 2]>
         main (float[1,4] x) => (float[1,4] y) <float[1,4] a> { a = acme.Magic <level = 3> (x)  y = Relu (a) }""")
     found = canonicalize(ir.from_proto(proto))
@@ -216,22 +233,15 @@ def test_custom_operators_are_left_alone(build: Canonical) -> None:
     assert found.metadata_props["quaint.batch"] == "fixed"
 
 
-def test_names(canonical_of: Canonical, build: Canonical) -> None:
-    model = build("(float[N,4] x) => (float[N,4] y) { [same] a = Tanh (x)  [same] b = Sigmoid (a)  [act] y = Relu (b) }")
+def test_names(build: Canonical) -> None:
+    model = build(
+        "(float[N,4] x) => (float[N,4] y) { [same] a = Tanh (x)  [same] b = Sigmoid (a)  [act] y = Relu (b) }"
+    )
     model.graph[2].name = ""
     model.graph[1].outputs[0].name = "a"
     found = canonicalize(model)
     assert [node.name for node in found.graph] == ["same", "same_1", "y"]
     assert [node.outputs[0].name for node in found.graph] == ["a", "a_1", "y"]
-
-
-def test_unsorted_nodes_are_sorted(canonical_of: Canonical, build: Canonical, ops: Ops) -> None:
-    model = build("(float[N,4] x) => (float[N,4] y) { a = Tanh (x)  y = Relu (a) }")
-    first = model.graph[0]
-    model.graph.remove(first)
-    model.graph.append(first)
-    assert ops(model) == ["Relu", "Tanh"]
-    assert ops(canonicalize(model)) == ["Tanh", "Relu"]
 
 
 @pytest.mark.parametrize("step", PASSES, ids=lambda step: step.__name__)
@@ -241,4 +251,4 @@ def test_every_pass_says_what_it_does(step: Callable[..., bool]) -> None:
 
 
 def test_passes_are_the_three_groups_in_order() -> None:
-    assert PASSES == (*PREPARE, *SIMPLIFY, *FINISH)
+    assert (*PREPARE, *SIMPLIFY, *FINISH) == PASSES

@@ -97,7 +97,7 @@ def test_channel_last_block_is_channel_first(canonical: Canonical, ops: Ops, rng
         pads=np.array([0, 1, 2, 0, 0, 0, 1, 0]),
         fc=weights(rng, 8, 10),
     )
-    assert [node.op_type for node in model.graph][0] == "Transpose"
+    assert ops(model)[0] == "Transpose"
     assert ops(model).count("Transpose") == 1
     assert ops(model)[-3:] == ["GlobalAveragePool", "Flatten", "Gemm"]
     assert "conv" in {node.name for node in model.graph}
@@ -141,7 +141,9 @@ def test_softmax_and_reductions_follow_their_axis(canonical: Canonical, ops: Ops
     assert ops(model).count("Transpose") == 1
 
 
-def test_what_does_not_cancel_stays_behind_the_activation(canonical: Canonical, ops: Ops, rng: np.random.Generator) -> None:
+def test_what_does_not_cancel_stays_behind_the_activation(
+    canonical: Canonical, ops: Ops, rng: np.random.Generator
+) -> None:
     model = canonical(
         """(float[N,3,4,5] x) => (float[N,4,5,2] y) {
             c = Conv (x, w)  t = Transpose <perm = [0,2,3,1]> (c)  y = Relu (t) }""",

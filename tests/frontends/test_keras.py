@@ -297,12 +297,19 @@ def test_names_layout_and_integer_input(k: Any) -> None:
     np.testing.assert_allclose(session.run(None, {"pixels": pixels})[0], model(pixels), rtol=1e-5, atol=1e-5)
 
 
-def test_operators_between_tensors() -> None:
-    keras = pytest.importorskip("keras", reason="keras is not installed")
-    image = keras.Input((4, 4, 2))
-    x = keras.layers.Conv2D(2, 1)(image)
-    model = keras.Model(image, (x + image) * x - image)
-    assert_equal(model, load(model))
+def operators(k: Any) -> Any:
+    image = k.Input((4, 4, 2))
+    x = k.layers.Conv2D(2, 1)(image)
+    gate = k.layers.ReLU(6.0)((x + image) * x - image + 3.0) * (1.0 / 6.0)
+    return k.Model(image, k.layers.Conv2D(2, 1)(k.layers.Add(name="layer")([image, gate]) / 2.0 - (1.0 - x)))
+
+
+def test_operators_between_tensors_and_numbers(k: Any, tmp_path: Path) -> None:
+    model = built(k, operators)
+    save(model, tmp_path / "model.keras")
+    save(model, tmp_path / "model.h5")
+    for source in (model, tmp_path / "model.keras", tmp_path / "model.h5"):
+        assert_equal(model, load(source))
 
 
 def test_adapted_normalization(k: Any, tmp_path: Path) -> None:

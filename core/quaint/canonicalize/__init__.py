@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 PREPARE: tuple[Pass, ...] = (
     drop_default_inputs,
     inline_functions,
-    sort_nodes,
     check_inputs,
     convert_opset,
     lift_constants,

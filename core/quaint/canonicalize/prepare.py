@@ -6,6 +6,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
+from quaint.canonicalize.legacy import mend_resizes, prepare_conversion
 from quaint.canonicalize.skeleton import skeleton
 from quaint.errors import QuaintError
 from quaint.graph import GraphEditor, is_op
@@ -97,8 +98,12 @@ def convert_opset(editor: GraphEditor) -> bool:
 def _convert(editor: GraphEditor, source: int) -> None:
     """Convert the graph with onnx's version converter, then put back what the converter does not see."""
     model = editor.model
+    resizes = prepare_conversion(editor, source)
     try:
         inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True)
+        for info, value in zip(inferred.graph.output, model.graph.outputs, strict=True):
+            if not info.type.tensor_type.HasField("shape"):
+                info.CopyFrom(ir.to_proto(value))
         converted = onnx.version_converter.convert_version(inferred, OPSET)
         onnx.checker.check_model(converted)
     except (RuntimeError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -114,6 +119,7 @@ def _convert(editor: GraphEditor, source: int) -> None:
     fresh.metadata_props.update(model.metadata_props)
     fresh.producer_name, fresh.producer_version = model.producer_name, model.producer_version
     editor.load(fresh)
+    mend_resizes(editor, resizes)
 
 
 def _restore(graph: ir.Graph, source: ir.Graph) -> None:

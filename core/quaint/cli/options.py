@@ -45,7 +45,7 @@ _CONFIG = (
     click.option("--seed", type=int, metavar="N", help="Of the random samples, where none are given."),
     click.option("--until", metavar="NODE", help="The last node to quantize."),
     click.option("--from", "from_node", metavar="NODE", help="The first node to quantize."),
-    click.option("--shape", "shapes", multiple=True, metavar="NAME=1,3,H,W", help="Shape of an input, to fix open sizes."),
+    click.option("--shape", "shapes", multiple=True, metavar="NAME=N,3,H,W", help="Shape of an input, to fix open sizes."),
 )
 
 
@@ -74,8 +74,9 @@ def make_config(
 
 
 def _shape(text: str) -> tuple[str, list[int]]:
+    """``input=N,3,224,224``; N leaves the batch open."""
     name, _, sizes = text.rpartition("=")
     parts = sizes.replace("x", ",").split(",")
-    if not name or not all(part.isdecimal() for part in parts):
+    if not name or not all(part.isdecimal() or part == "N" for part in parts):
         raise QuaintError("QU107", f"--shape takes NAME=1,3,224,224, not {text!r}")
-    return name, [int(part) for part in parts]
+    return name, [-1 if part == "N" else int(part) for part in parts]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quaint.numerics import Rounding
-from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
+from quaint.simulators.tracing_graph import Kind, Tensor
 from quaint.simulators.tracing_products import Convolution
 from quaint.simulators.tracing_sources import Existing, Rescaled
 from quaint.simulators.tracing_values import Clip, Interval, Source, whole
@@ -39,15 +39,17 @@ def emit(graph: Graph, x: Traced, *, fast: bool) -> Tensor:
     Raises:
         Untraceable: if 64 bits do not hold what comes between.
     """
-    name = None
-    if not isinstance(x.source, Source):
-        blocked = fast and isinstance(x.source, Rescaled) and _blockable(x, x.source.factor)
-        name = _rescaled_by_magic(graph, x) if blocked else None
-        rounded = None if name else round_real(graph, x.source.real(graph), x.rounding)
-    else:
-        name = _folded(graph, x, x.source) if fast else None
-        rounded = None if name else _stepwise(graph, x, x.source)
-    return Tensor(name, Kind.FLOAT32) if name else _settle(graph, x, rounded)
+    source, name = x.source, None
+    if fast:
+        if isinstance(source, Source):
+            name = _folded(graph, x, source)
+        elif isinstance(source, Rescaled) and _blockable(x, source.factor):
+            name = _rescaled_by_magic(graph, x, source)
+        if name:
+            return Tensor(name, Kind.FLOAT32)
+    if isinstance(source, Source):
+        return _settle(graph, x, _stepwise(graph, x, source))
+    return _settle(graph, x, round_real(graph, source.real(graph), x.rounding))
 
 
 def _away_as_up(x: Traced) -> Rounding:
@@ -81,17 +83,14 @@ def _folded(graph: Graph, x: Traced, source: Source) -> str | None:
 def _settle(graph: Graph, x: Traced, rounded: Tensor) -> Tensor:
     """Clip and offset what has been rounded, and carry it in the narrowest kind."""
     limits = x.limits.moved(-x.offset).needed(x.rounded)
-    final = x.interval
     if x.offset.any():
-        clipped = x.rounded.mapped(limits)
-        kind = Kind.holding(max(clipped.limit, final.limit, Interval.of(x.offset, x.offset).limit))
-        if rounded.kind.limit < kind.limit:
-            rounded = graph.converted(rounded, kind)
+        kind = _offset_kind(x)
+        rounded = graph.converted(rounded, kind) if rounded.kind.limit < kind.limit else rounded
         rounded = clip(graph, rounded, limits)
         rounded = Tensor(graph.node("Add", rounded.name, graph.whole(x.offset, rounded.kind)), rounded.kind)
     else:
         rounded = clip(graph, rounded, limits)
-    return narrowed(graph, rounded, final)
+    return narrowed(graph, rounded, x.interval)
 
 
 def narrowed(graph: Graph, x: Tensor, interval: Interval) -> Tensor:
@@ -169,13 +168,13 @@ def _by_magic(graph: Graph, x: Traced, source: Source, limits: Clip, rounding: R
     return _unshifted(graph, x, shifted, final)
 
 
-def _rescaled_by_magic(graph: Graph, x: Traced) -> str | None:
+def _rescaled_by_magic(graph: Graph, x: Traced, source: Rescaled) -> str | None:
     """A product with a float32 factor, rounded by ``MAGIC`` where that rounds alike."""
     limits = x.limits.moved(-x.offset).needed(x.rounded)
     if x.rounding is not Rounding.HALF_EVEN or x.rounded.mapped(limits).limit >= REACH:
         return None
-    value = graph.converted(x.source.value, Kind.FLOAT32)
-    product = one_tap(graph, x.shape, value.name, x.source.factor, whole(0))
+    value = graph.converted(source.value, Kind.FLOAT32)
+    product = one_tap(graph, x.shape, value.name, source.factor, whole(0))
     shifted = one_tap(graph, x.shape, product, whole(1), whole(MAGIC))
     return _unshifted(graph, x, shifted, limits.moved(x.offset))
 
@@ -214,23 +213,49 @@ def one_tap(graph: Graph, shape: Shape, name: str, weight: Whole, bias: Whole) -
 
 def _stepwise(graph: Graph, x: Traced, source: Source) -> Tensor:
     """The rounded value, an operator for each step."""
-    bias, step = Interval.of(x.bias, x.bias), whole(2**x.bits)
-    margin = 0 if (step == 1).all() else Interval.of(0, step).limit
-    kind = Kind.holding(source.interval.limit + bias.limit)
-    kind = Kind.holding(source.interval.limit + bias.limit + margin) if kind is Kind.INT64 else kind
-    value = graph.fenced(source.tensor(graph, kind)) if isinstance(source, Existing) else source.tensor(graph, kind)
+    step, kind, needed = whole(2**x.bits), _sum_kind(x), x.source.interval.limit + _limit(x.bias)
+    value = source.tensor(graph, kind)
+    value = graph.fenced(value) if isinstance(source, Existing) else value
     value = value if value.kind.limit >= kind.limit else graph.converted(value, kind)
     if x.bias.any():
         value = Tensor(graph.node("Add", value.name, graph.whole(x.bias, value.kind)), value.kind)
-    if not margin:
+    if not x.bits.any():
         return value
     if value.kind is Kind.INT64:
         return divided(graph, value, step, x.rounding)
     scaled, rounding = graph.scaled_down(value, x.bits), _away_as_up(x)
-    if rounding is Rounding.HALF_UP and 2 * (source.interval.limit + bias.limit) + margin <= value.kind.limit:
+    if rounding is Rounding.HALF_UP and 2 * needed + _limit(step) <= value.kind.limit:
         half = graph.constant(np.asarray(0.5, value.kind.dtype))
         return Tensor(graph.node("Floor", graph.node("Add", scaled.name, half)), value.kind)
     return round_real(graph, scaled, rounding)
+
+
+def _limit(constant: Whole) -> int:
+    return Interval.of(constant, constant).limit
+
+
+def _sum_kind(x: Traced) -> Kind:
+    """What holds source and bias; a shift of 64-bit numbers takes a power of two more."""
+    needed = x.source.interval.limit + _limit(x.bias)
+    kind = Kind.holding(needed)
+    return Kind.holding(needed + (_limit(whole(2**x.bits)) if x.bits.any() else 0)) if kind is Kind.INT64 else kind
+
+
+def _offset_kind(x: Traced) -> Kind:
+    """What holds a rounded value before and after its offset, within limits."""
+    limits = x.limits.moved(-x.offset).needed(x.rounded)
+    return Kind.holding(max(x.rounded.mapped(limits).limit, x.interval.limit, _limit(x.offset)))
+
+
+def check(x: Traced) -> None:
+    """Whether ``emit`` can do it.
+
+    Raises:
+        Untraceable: if it cannot.
+    """
+    if isinstance(x.source, Source):
+        _sum_kind(x)
+    _offset_kind(x)
 
 
 def round_real(graph: Graph, x: Tensor, rounding: Rounding) -> Tensor:

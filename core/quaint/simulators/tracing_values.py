@@ -112,7 +112,9 @@ class Source(Protocol):
 class Quotient(Protocol):
     """Real numbers of which the integer part is wanted, computed such that any rounding of them is right."""
 
-    interval: Interval  #: of the numbers before they are rounded, widened to whole ones
+    @property
+    def interval(self) -> Interval:
+        """Bounds of the numbers before they are rounded, widened to whole ones."""
 
     def real(self, graph: Graph) -> Tensor:
         """The numbers, in a float kind."""
@@ -140,6 +142,7 @@ class Clip:
         return Clip(low, high)
 
     def __call__(self, x: Whole) -> Whole:
+        """``x`` within the limits."""
         return _clipped(x, self.low, self.high, x)
 
     def __bool__(self) -> bool:

@@ -17,20 +17,36 @@ from quaint.errors import QuaintError
 Entry = Mapping[str, Any]
 #: Layer, number of the call of it, number of the tensor that the call gives.
 Reference = tuple[str, int, int]
+#: What a call takes: the output of another call, or the number in ``x + 3.0``.
+Operand = Reference | float
 
 MODELS = frozenset({"Functional", "Sequential", "Model"})
 MAX_DEPTH = 64
+_NUMBER = "_CONSTANT_VALUE"  # stands for the layer in Keras 2's reference to a number
+#: Layers that are operators too, ``x + y``: Keras 3 gives those the same class names, and numbers as operands.
+OPERATORS = frozenset({"Add", "Subtract", "Multiply", "Maximum", "Minimum", "Divide", "TrueDivide"})
+#: Keras 2 writes an operator as a layer ``TFOpLambda`` with the name of a TensorFlow function.
+TF_OPERATORS = {
+    "__operators__.add": "Add",
+    "math.add": "Add",
+    "math.subtract": "Subtract",
+    "math.multiply": "Multiply",
+    "math.truediv": "TrueDivide",
+}
 
 T = TypeVar("T")
 
 
 def kind(entry: Entry) -> str:
-    """The layer's class: bare for Keras' own layers, ``ops.Multiply`` for operators, qualified for anybody else's."""
+    """The layer's class: bare for Keras' own layers and operators, qualified for anybody else's."""
     name, registered = str(entry["class_name"]), str(entry.get("registered_name") or "")
     module = str(entry["module"]) if "module" in entry else "keras.layers"
+    if name == "TFOpLambda":
+        function = str(entry["config"]["function"])
+        return TF_OPERATORS.get(function, f"TFOpLambda {function}")
     if module.split(".")[0] not in {"keras", "tf_keras"} or ">" in registered:
         return registered if ">" in registered else f"{module}.{name}"
-    return f"ops.{name}" if ".ops." in module else name
+    return f"{module}.{name}" if ".ops." in module and name not in OPERATORS else name
 
 
 def is_model(entry: Entry) -> bool:
@@ -104,22 +120,23 @@ def references(structure: Any) -> list[Reference]:
     if not isinstance(structure, list):
         return []
     if len(structure) in {3, 4} and isinstance(structure[0], str) and isinstance(structure[1], int):
-        return [(structure[0], structure[1], int(structure[2]))]
+        own = [(structure[0], structure[1], int(structure[2]))] if structure[0] != _NUMBER else []
+        return own + references(structure[3:])
     return [item for value in structure for item in references(value)]
 
 
 def evaluate(
     model: Entry,
     inputs: Sequence[T],
-    call: Callable[[tuple[str, ...], Entry, Sequence[T]], T],
+    call: Callable[[tuple[str, ...], Entry, Sequence[T | float]], T],
     scope: tuple[str, ...] = (),
 ) -> list[T]:
-    """Run ``call(path, layer, inputs)`` for every call of a layer in ``model``, nested models included.
+    """Run ``call(path, layer, operands)`` for every call of a layer in ``model``, nested models included.
 
     Args:
         model: a functional or sequential model.
         inputs: the values of its inputs, in order.
-        call: what a layer does to its inputs.
+        call: what a layer does to its operands.
         scope: path of ``model`` itself.
 
     Returns:
@@ -129,9 +146,11 @@ def evaluate(
         QuaintError: QM120, the layers form a cycle; QM121, a layer takes what no layer gives.
     """
 
-    def apply(entry: Entry, values: Sequence[T]) -> list[T]:
+    def apply(entry: Entry, values: Sequence[T | float]) -> list[T]:
         path = (*scope, name_of(entry))
-        return evaluate(entry, values, call, path) if is_model(entry) else [call(path, entry, values)]
+        if is_model(entry):
+            return evaluate(entry, [value for value in values if not isinstance(value, float)], call, path)
+        return [call(path, entry, values)]
 
     if kind(model) == "Sequential":
         values = list(inputs)
@@ -142,43 +161,63 @@ def evaluate(
     return _evaluate_functional(model, inputs, apply)
 
 
-def _evaluate_functional(model: Entry, inputs: Sequence[T], apply: Callable[[Entry, Sequence[T]], list[T]]) -> list[T]:
+def _evaluate_functional(
+    model: Entry, inputs: Sequence[T], apply: Callable[[Entry, Sequence[T | float]], list[T]]
+) -> list[T]:
     config = model["config"]
     entries = {name_of(entry): entry for entry in layers(model)}
     calls = _calls(config, entries)
     values: dict[tuple[str, int], list[T]] = {
         (name, node): [value] for (name, node, _), value in zip(references(config["input_layers"]), inputs, strict=True)
     }
+    needs = {key: [x[:2] for x in operands if not isinstance(x, float)] for key, operands in calls.items()}
     try:
-        order = list(TopologicalSorter({key: [ref[:2] for ref in refs] for key, refs in calls.items()}).static_order())
+        order = list(TopologicalSorter(needs).static_order())
     except CycleError as error:
         raise QuaintError("QM120", "the layers form a cycle", where=" -> ".join(k[0] for k in error.args[1])) from error
     for key in order:
         if key in values:
             continue
         if key not in calls:
-            raise QuaintError(
-                "QM121", f"a layer takes the output of call {key[1]} of a layer that has none", where=key[0]
-            )
-        values[key] = apply(entries[key[0]], [values[name, node][tensor] for name, node, tensor in calls[key]])
+            what = f"a layer takes the output of call {key[1]} of a layer that has none"
+            raise QuaintError("QM121", what, where=key[0])
+        operands = [x if isinstance(x, float) else values[x[0], x[1]][x[2]] for x in calls[key]]
+        values[key] = apply(entries[key[0]], operands)
     return [values[name, node][tensor] for name, node, tensor in references(config["output_layers"])]
 
 
-def _calls(config: Mapping[str, Any], entries: Mapping[str, Entry]) -> dict[tuple[str, int], list[Reference]]:
+def _calls(config: Mapping[str, Any], entries: Mapping[str, Entry]) -> dict[tuple[str, int], list[Operand]]:
     """What every call of a layer takes. A nested model may count its own construction as call 0; here none does."""
     nodes = {name: list(entry["inbound_nodes"]) for name, entry in entries.items()}
     taken = references([node for calls in nodes.values() for node in calls]) + references(config["output_layers"])
     first = {name: int(any(ref[:2] == (name, len(calls)) for ref in taken)) for name, calls in nodes.items()}
-    calls = {}
+    calls: dict[tuple[str, int], list[Operand]] = {}
     for name, entry in entries.items():
         for index, node in enumerate(nodes[name]):
-            _check_arguments(entry, node)
-            calls[name, index + first[name] * is_model(entry)] = references(node)
+            key = name, index + first[name] * is_model(entry)
+            calls[key] = _operands(entry, node) if _is_operator(entry, node) else _inputs(entry, node)
     return calls
 
 
-def _check_arguments(entry: Entry, node: Any) -> None:
-    """Refuse a call whose further arguments change what the layer computes."""
+def _is_operator(entry: Entry, node: Any) -> bool:
+    return entry["class_name"] == "TFOpLambda" or (kind(entry) in OPERATORS and isinstance(node, Mapping))
+
+
+def _operands(entry: Entry, node: Any) -> list[Operand]:
+    """The operands of ``x + y`` or ``x + 3.0``: Keras 3 lists them, Keras 2 has the second among the keywords."""
+    items = node["args"] if isinstance(node, Mapping) else [node[:3], node[3]["y"]]
+    operands: list[Operand] = []
+    for item in items:
+        found = references(item)
+        number = item[2] if isinstance(item, list) and item[0] == _NUMBER else item
+        if not found and not isinstance(number, int | float):
+            raise QuaintError("QM150", f"the operator {kind(entry)} takes {item!r}", where=name_of(entry))
+        operands += found or [float(number)]
+    return operands
+
+
+def _inputs(entry: Entry, node: Any) -> list[Operand]:
+    """The inputs of a layer; further arguments that change what the layer computes are refused (QM150)."""
     if isinstance(node, Mapping):
         positional = [argument for argument in node["args"] if argument is not None and not references(argument)]
         keywords = [node["kwargs"]]
@@ -187,4 +226,5 @@ def _check_arguments(entry: Entry, node: Any) -> None:
     extra = [key for kwargs in keywords for key, value in kwargs.items() if value is not None and value is not False]
     if positional or extra:
         shown = ", ".join([*(repr(value) for value in positional), *extra])
-        raise QuaintError("QM150", f"a {kind(entry)} layer is called with arguments: {shown}", where=name_of(entry))
+        raise QuaintError("QM150", f"the {kind(entry)} layer is called with arguments: {shown}", where=name_of(entry))
+    return list(references(node))

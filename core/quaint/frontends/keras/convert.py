@@ -68,14 +68,15 @@ def convert(model: Entry, weights: Weights, version: int) -> ir.Model:
     emit = Emitter()
     calls: Counter[str] = Counter()
 
-    def call(path: tuple[str, ...], entry: Entry, inputs: Sequence[Tensor]) -> Tensor:
+    def call(path: tuple[str, ...], entry: Entry, operands: Sequence[Tensor | float]) -> Tensor:
+        name = "/".join(path)
+        inputs = [emit.number(f"{name}/number", x) if isinstance(x, float) else x for x in operands]
         if kind(entry) in IDENTITIES:
             return inputs[0]
-        name = "/".join(path)
         calls[name] += 1
         unique = name if calls[name] == 1 else f"{name}_{calls[name] - 1}"
         layer = Layer(unique, name, kind(entry), dict(entry["config"]), dict(weights.get(path, {})), version)
-        return LAYERS[layer.kind](emit, layer, list(inputs))
+        return LAYERS[layer.kind](emit, layer, inputs)
 
     inputs = [_input(emit, *specification) for specification in input_layers(model)]
     tensors = evaluate(model, [_to_float(emit, value) for value in inputs], call)

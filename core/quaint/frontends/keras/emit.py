@@ -150,12 +150,17 @@ class Emitter:
     def elementwise(
         self, op: str, name: str, tensors: Sequence[Tensor], *constants: ir.Value, **attributes: Any
     ) -> Tensor:
-        """An operation that does not care for the layout: it keeps that of the first tensor."""
-        if tensors[0].first is not None:
+        """An operation that does not care for the layout: it keeps that of the first tensor of full rank."""
+        leader = max(tensors, key=lambda tensor: tensor.rank)
+        if leader.first is not None:
             value = self.node(op, name, [*map(self.first, tensors), *constants], **attributes)
-            return Tensor(tensors[0].rank, first=value)
+            return Tensor(leader.rank, first=value)
         value = self.node(op, name, [*map(self.last, tensors), *constants], **attributes)
-        return Tensor(tensors[0].rank, last=value)
+        return Tensor(leader.rank, last=value)
+
+    def number(self, name: str, value: float) -> Tensor:
+        """A number as an operand: it broadcasts in either layout."""
+        return Tensor(0, last=self.constant(name, value))
 
     @staticmethod
     def axis(axis: int, tensor: Tensor) -> int:

@@ -142,9 +142,12 @@ def _flatten(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:
 
 
 def _reshape(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:
-    target = [int(size) for size in layer.config["target_shape"]]
+    x, target = inputs[0], [int(size) for size in layer.config["target_shape"]]
+    if x.rank == 2 and len(target) > 2 and set(target[:-1]) == {1}:  # (batch, n) to (batch, 1, 1, n): no transposition
+        shape = emit.constant(f"{layer.path}/shape", [0, target[-1], *target[:-1]], np.int64)
+        return Tensor(len(target) + 1, first=emit.node("Reshape", layer.name, [emit.last(x), shape]))
     shape = emit.constant(f"{layer.path}/shape", [0, *target], np.int64)  # 0: the batch, as it is
-    return Tensor(len(target) + 1, last=emit.node("Reshape", layer.name, [emit.last(inputs[0]), shape]))
+    return Tensor(len(target) + 1, last=emit.node("Reshape", layer.name, [emit.last(x), shape]))
 
 
 def _permute(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:
@@ -200,7 +203,7 @@ def _up_sampling(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:
 
 def _fold(emit: Emitter, layer: Layer, inputs: list[Tensor], op: str, name: str) -> Tensor:
     """``inputs`` joined by a binary operator, from left to right; the last node is called ``name``."""
-    if len({x.rank for x in inputs}) != 1:
+    if len({x.rank for x in inputs if x.rank}) != 1:
         raise layer.unsupported("inputs of different rank")
     names = [*(f"{layer.name}/{i}" for i in range(1, len(inputs) - 1)), name]
     pairs = list(zip(names, inputs[1:], strict=True))
@@ -221,12 +224,19 @@ def _concatenate(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:
     return emit.elementwise("Concat", layer.name, inputs, axis=axis)
 
 
-_MERGES = {"Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "Maximum": "Max", "Minimum": "Min"}
+_MERGES = {
+    "Add": "Add",
+    "Subtract": "Sub",
+    "Multiply": "Mul",
+    "Divide": "Div",
+    "TrueDivide": "Div",
+    "Maximum": "Max",
+    "Minimum": "Min",
+}
 LAYERS: dict[str, Translation] = {
     **CONVOLUTIONS,
     **ACTIVATION_LAYERS,
     **{name: _merge(op) for name, op in _MERGES.items()},
-    **{f"ops.{name}": _merge(op) for name, op in _MERGES.items()},
     **{f"MaxPooling{n}D": _pool("MaxPool") for n in (1, 2, 3)},
     **{f"AveragePooling{n}D": _pool("AveragePool") for n in (1, 2, 3)},
     **{f"GlobalMaxPooling{n}D": _global_pool("GlobalMaxPool") for n in (1, 2, 3)},

@@ -76,6 +76,8 @@ def from_archive(model: Entry, group: h5py.Group, read: Callable[[h5py.Dataset],
         store = group["layers"] if "layers" in group else group["_layer_checkpoint_dependencies"]  # Keras 2.12
         seen: Counter[str] = Counter()
         for entry in layers(model):
+            if ".ops." in str(entry.get("module")):  # an operator is no layer and takes no number
+                continue
             key, path = _snake_case(str(entry["class_name"])), (*scope, name_of(entry))
             seen[key] += 1
             own = store.get(key if seen[key] == 1 else f"{key}_{seen[key] - 1}", {})

@@ -329,7 +329,7 @@ AKIDA1 = Target(
     weight_bits=(2, 4, 8),
     activation_bits=(1, 2, 4),
     input_dtypes=("uint8",),
-    host=ANY,
+    host=frozenset({"Softmax", "LogSoftmax", ANY}),
     defaults={"input_weight_bits": 8},
     check=sequential,
 )

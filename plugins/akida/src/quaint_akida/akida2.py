@@ -328,5 +328,5 @@ AKIDA2 = Target(
     input_rounding=Rounding.HALF_AWAY,
     kernels=akida2_kernels.KERNELS,
     input_dtypes=("uint8", "int8"),
-    host=ANY,
+    host=frozenset({"Softmax", "LogSoftmax", ANY}),
 )

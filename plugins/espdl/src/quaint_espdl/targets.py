@@ -10,6 +10,9 @@ INT8 = IntType(8, signed=True)
 ACTIVATION = QuantSpec(INT8, ScaleKind.POWER_OF_TWO, observer="kl", round_exponent="nearest")
 WEIGHT = QuantSpec(INT8, ScaleKind.POWER_OF_TWO)
 
+#: Filters side by side in memory, by bits.
+ALIGNMENT = {8: 16, 16: 8}
+
 #: The runtime gives the probabilities of a last Softmax in float32, from its own table of integers.
 HOST = frozenset({"Softmax", "LogSoftmax"})
 
@@ -26,6 +29,7 @@ ESP32P4 = Target(
     activation_bits=(8, 16),
     host=HOST,
     exporter="espdl",
+    limits={"alignment": ALIGNMENT, "accumulator_bits": {8: 32, 16: 40}},
 )
 
 ESP32S3 = Target(
@@ -41,4 +45,5 @@ ESP32S3 = Target(
     activation_bits=(8, 16),
     host=HOST,
     exporter="espdl",
+    limits={"alignment": ALIGNMENT, "accumulator_bits": {8: 20, 16: 40}},
 )

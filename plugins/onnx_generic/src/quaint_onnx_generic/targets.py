@@ -17,6 +17,6 @@ QDQ = Target(
     input_divides=True,
     input_dtypes=("uint8",),
     kernels=KERNELS,
-    host=ANY,
+    host=frozenset({"Softmax", "LogSoftmax", ANY}),
     exporter="onnx-qdq",
 )

@@ -1,0 +1,71 @@
+"""Measures of the distance between a quantized model and its float source, summed up batch by batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quaint.numerics import QuantParams
+
+
+@dataclass
+class Noise:
+    """Noise-to-signal power, ``sum((q - f)**2) / sum(f**2)``: 0.01 is a signal-to-noise ratio of 20 dB."""
+
+    noise: float = 0.0
+    signal: float = 0.0
+
+    def add(self, quantized: NDArray[Any], real: NDArray[Any]) -> None:
+        """Count a batch of both."""
+        real = np.asarray(real, np.float64)
+        self.noise += float(np.square(np.asarray(quantized, np.float64) - real).sum())
+        self.signal += float(np.square(real).sum())
+
+    @property
+    def ratio(self) -> float | None:
+        """The ratio; None where it is infinite: the float tensor is zero everywhere and the quantized one is not."""
+        if self.signal:
+            return self.noise / self.signal
+        return None if self.noise else 0.0
+
+
+@dataclass
+class Share:
+    """How many of all."""
+
+    hits: int = 0
+    total: int = 0
+
+    def add(self, found: NDArray[np.bool_]) -> None:
+        """Count a batch."""
+        self.hits += int(found.sum())
+        self.total += found.size
+
+    @property
+    def ratio(self) -> float | None:
+        """The share; None of nothing."""
+        return self.hits / self.total if self.total else None
+
+
+def saturated(integers: NDArray[Any], params: QuantParams) -> NDArray[np.bool_]:
+    """Which integers stand at an end of their type and so may have been clipped.
+
+    The lowest integer counts only where it stands for a negative number: a ReLU's zeros are not clipped by the type.
+    """
+    zero_point = params.broadcast(params.zero_point, integers.ndim)
+    found: NDArray[np.bool_] = (integers == params.dtype.high) | (
+        (integers == params.dtype.low) & (zero_point > params.dtype.low)
+    )
+    return found
+
+
+def top1(scores: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Index of the greatest score, along axis 1 of [samples, classes, ...]; None where there are no classes."""
+    if scores.ndim < 2 or scores.shape[1] < 2:
+        return None
+    return np.asarray(scores.argmax(axis=1), np.int64)

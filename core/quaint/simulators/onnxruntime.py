@@ -1,0 +1,204 @@
+"""Integer models as stock ONNX graphs in onnxruntime: the same integers as the reference, and far faster.
+
+Tensors between layers stay in float32 (whole numbers), which onnxruntime convolves fastest; see ``tracing_products`` and
+``tracing_rounding`` for why that is exact. Layers that have no exact form in ONNX run on the reference, one by one.
+
+Whether the processor flushes denormals to zero does not matter: no integer depends on one.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+from quaint.simulators.base import accepted, part
+from quaint.simulators.reference import Reference
+from quaint.simulators.tracing import Tracer
+from quaint.simulators.tracing_graph import OPSET, Graph, Kind, Untraceable
+from quaint.simulators.tracing_values import Interval, Real, Traced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from quaint.arithmetic import Kernel
+    from quaint.integer import IntegerModel, Layer
+
+    Array = NDArray[Any]
+
+#: Optimizers that would fold a multiplication into the sum of products before it, and so change roundings.
+UNSAFE_OPTIMIZERS = ("ConvMulFusion", "MatMulScaleFusion")
+
+#: IR version of the graphs, as old as their operators allow.
+IR_VERSION = 10
+
+
+class Segment:
+    """Consecutive layers that become one graph.
+
+    Args:
+        model: the model that they belong to.
+        kernels: their definitions.
+    """
+
+    def __init__(self, model: IntegerModel, kernels: Mapping[str, Kernel]) -> None:
+        self._model, self._kernels = model, kernels
+        fast = platform.machine().lower() in {"x86_64", "amd64"}  # where onnxruntime has the blocked layout
+        self._tracer = Tracer(Graph(), fast=fast)
+        self._values: dict[str, Traced | Real] = {}
+        self.inputs: dict[str, str] = {}
+        self.made: set[str] = set()
+
+    def add(self, layer: Layer) -> None:
+        """Trace a layer.
+
+        Raises:
+            Untraceable: if it has no exact form; the segment is as before.
+        """
+        given = [self._value(name) for name in layer.inputs]
+        made = self._kernels[layer.op](self._tracer, *given, **layer.constants, **layer.attributes)
+        outputs = dict(zip(layer.outputs, made if isinstance(made, tuple) else (made,), strict=True))
+        for name, value in outputs.items():
+            self._hold(name, value)
+        self._values.update(outputs)
+        self.made.update(outputs)
+
+    def _value(self, name: str) -> Traced | Real:
+        """A tensor made by the segment, or a new input of it."""
+        if name not in self._values:
+            params, place = self._model.tensors.get(name), f"i{len(self.inputs)}"
+            shape = self._model.shapes[name]
+            if params is None:
+                self._values[name] = Real(shape, place)
+            else:
+                interval = Interval.of(params.dtype.low, params.dtype.high)
+                kind = Kind.holding(interval.limit)
+                value = self._tracer.graph.cast(place, kind)
+                self._values[name] = self._tracer.value(value, shape, interval, kind)
+            self.inputs[name] = place
+        return self._values[name]
+
+    def _hold(self, name: str, value: Traced | Real) -> None:
+        """Hold a kernel to the integers that its output is declared in."""
+        self._tracer.check(value)
+        params = self._model.tensors.get(name)
+        if isinstance(value, Traced) and params is not None:
+            bounds = value.interval.hull()
+            if bounds.low[0] < params.dtype.low or bounds.high[0] > params.dtype.high:
+                raise Untraceable(f"'{name}' is not proven to be {params.dtype}")
+
+    def session(self, outputs: Iterable[str], threads: int) -> ort.InferenceSession:
+        """A session that makes the tensors ``outputs``, in that order."""
+        graph, results = self._tracer.graph, []
+        for name in outputs:
+            value = self._values[name]
+            if isinstance(value, Real):
+                results.append((graph.node("Identity", value.name), TensorProto.FLOAT))
+            else:
+                to = helper.np_dtype_to_tensor_dtype(self._model.tensors[name].dtype.storage)
+                results.append((graph.cast(self._tracer.tensor(value).name, to), to))
+        proto = helper.make_graph(
+            graph.nodes,
+            "segment",
+            [
+                helper.make_tensor_value_info(place, self._type(name), self._axes(name))
+                for name, place in self.inputs.items()
+            ],
+            [helper.make_tensor_value_info(name, to, None) for name, to in results],
+            [numpy_helper.from_array(array, name) for name, array in graph.constants.items()],
+        )
+        opset = helper.make_opsetid("", OPSET)
+        made = helper.make_model(proto, opset_imports=[opset], ir_version=IR_VERSION)
+        return _session(made.SerializeToString(), threads)
+
+    def _type(self, name: str) -> int:
+        params = self._model.tensors.get(name)
+        return TensorProto.FLOAT if params is None else helper.np_dtype_to_tensor_dtype(params.dtype.storage)
+
+    def _axes(self, name: str) -> list[int | str]:
+        return ["N" if size is None else size for size in self._model.shapes[name]]
+
+
+def _session(model: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=[*UNSAFE_OPTIMIZERS]
+    )
+
+
+def divide(model: IntegerModel, kernels: Mapping[str, Kernel]) -> list[Segment | Layer]:
+    """The layers of ``model`` as few segments, and the layers between them that cannot be traced."""
+    steps: list[Segment | Layer] = []
+    segment = Segment(model, kernels)
+    for layer in model.layers:
+        try:
+            segment.add(layer)
+        except Untraceable:
+            steps += [segment, layer] if segment.made else [layer]
+            segment = Segment(model, kernels)
+    return [*steps, segment] if segment.made else steps
+
+
+class Program:
+    """Makes some tensors from others: sessions, and layers on the reference between them.
+
+    Args:
+        model: the part of a model between them.
+        kernels: definitions of its layers.
+        threads: for each session; 0 for as many as there are cores.
+    """
+
+    def __init__(self, model: IntegerModel, kernels: Mapping[str, Kernel], threads: int) -> None:
+        self._model, self._reference = model, Reference(model, kernels)
+        self._steps: list[tuple[ort.InferenceSession | None, dict[str, str], tuple[str, ...]]] = []
+        steps, needed = divide(model, kernels), set(model.outputs)
+        for step in reversed(steps):
+            if isinstance(step, Segment):
+                outputs = tuple(sorted(step.made & needed))
+                self._steps.insert(0, (step.session(outputs, threads), step.inputs, outputs))
+            else:
+                self._steps.insert(0, (None, dict(zip(step.inputs, step.inputs, strict=True)), step.outputs))
+            needed.update(step.inputs)
+
+    def run(self, values: dict[str, Array]) -> dict[str, Array]:
+        """The model's outputs; integers are in the storage type of their tensors, in ``values`` and in the result."""
+        values = dict(values)
+        for session, inputs, outputs in self._steps:
+            if session is None:
+                values |= self._reference.run({name: values[name] for name in inputs}, outputs)
+            else:
+                made = session.run(None, {place: values[name] for name, place in inputs.items()})
+                values |= dict(zip(outputs, made, strict=True))
+        return {name: values[name] for name in self._model.outputs}
+
+
+class OnnxRuntime:
+    """Runs an integer model in onnxruntime; see ``Simulator``.
+
+    Args:
+        model: what to run.
+        kernels: the definition of every ``op`` in it.
+        threads: how many to use; None for as many as there are cores.
+    """
+
+    def __init__(self, model: IntegerModel, kernels: Mapping[str, Kernel], *, threads: int | None = None) -> None:
+        self.model = model
+        self._kernels, self._threads = kernels, threads or 0
+        self._program = lru_cache(maxsize=8)(self._make)
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
+        """The tensors ``outputs`` for ``feeds``; see ``Simulator.run``."""
+        wanted = tuple(self.model.outputs if outputs is None else outputs)
+        values = {name: accepted(self.model, name, np.asarray(value)) for name, value in feeds.items()}
+        return self._program(tuple(feeds), wanted).run(values)
+
+    def _make(self, feeds: tuple[str, ...], wanted: tuple[str, ...]) -> Program:
+        return Program(part(self.model, feeds, wanted), self._kernels, self._threads)

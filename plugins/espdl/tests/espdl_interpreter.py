@@ -1,0 +1,260 @@
+"""An interpreter of ``.espdl`` models in NumPy, written from the runtime's arithmetic alone: nothing of Quaint's kernels.
+
+Channel last as in the file. Accumulators are as wide as they need to be; sums of products go through float64, where every
+integer below 2**53 is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from quaint_espdl.layout import WeightKind, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from quaint_espdl.elements import EspdlModel, EspdlNode
+
+    Array = NDArray[Any]
+
+
+class Interpreter:
+    """Runs a model as the chip named in its metadata does.
+
+    Args:
+        model: read from a file.
+    """
+
+    def __init__(self, model: EspdlModel) -> None:
+        graph = model.graph
+        self.graph = graph
+        self.half_even = model.metadata["target"] == "esp32p4"
+        self.constants = {tensor.name: tensor for tensor in graph.initializers}
+        self.info = {info.name: info for info in (*graph.value_info, *graph.inputs, *graph.outputs)}
+        self.values: dict[str, Array] = {}
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs for inputs, both in the file's layout."""
+        plain = {name: tensor.array for name, tensor in self.constants.items() if tensor.layout == "UNK"}
+        self.values = plain | dict(feeds)
+        for node in self.graph.nodes:
+            (output,) = node.outputs
+            value = OPERATIONS[node.op_type](self, node)
+            info = self.info[output]
+            assert value.size == math.prod(info.dims), f"{node.name}: {value.shape} instead of {info.dims}"
+            self.values[output] = value.astype(info.dtype.numpy)
+        return {info.name: self.values[info.name] for info in self.graph.outputs}
+
+    def integers(self, name: str) -> Array:
+        return self.values[name].astype(np.int64)
+
+    def exponent(self, name: str) -> int:
+        (exponent,) = (self.info if name in self.info else self.constants)[name].exponents
+        return exponent
+
+    def saturate(self, node: EspdlNode, value: Array) -> Array:
+        bits = int(node.attributes["quant_type"][1:])
+        return np.clip(value, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+    def shift(self, value: Array, bits: Array | int) -> Array:
+        """``value * 2**-bits``, rounded as the chip rounds; ``bits`` may lie along the last axis."""
+        value, bits = np.broadcast_arrays(np.asarray(value, np.int64), np.asarray(bits, np.int64))
+        up, down = np.maximum(-bits, 0), np.maximum(bits, 1)
+        floor = value >> down
+        rest, half = value - (floor << down), np.int64(1) << (down - 1)
+        more = (rest > half) | ((rest == half) & (floor & 1 == 1)) if self.half_even else rest >= half
+        return np.where(bits > 0, floor + more, value << up)
+
+    def round(self, value: Array) -> Array:
+        assert value.dtype == np.float32
+        wide = value.astype(np.float64)
+        return (np.rint(wide) if self.half_even else np.floor(wide + 0.5)).astype(np.int64)
+
+
+def windows(x: Array, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Array:
+    """[1, *map, C] as [1, *steps, C, *kernel]."""
+    axes = tuple(range(1, 1 + len(kernel)))
+    reach = [(n - 1) * step + 1 for n, step in zip(kernel, dilations, strict=True)]
+    view = sliding_window_view(x, reach, axes)
+    view = view[(slice(None), *(slice(None, None, step) for step in strides))]
+    return view[(..., *(slice(None, None, step) for step in dilations))]
+
+
+def padded(x: Array, pads: Sequence[int], fill: int) -> Array:
+    rank = len(pads) // 2
+    borders = [(0, 0), *((pads[i], pads[rank + i]) for i in range(rank)), (0, 0)]
+    return np.pad(x, borders, constant_values=fill)
+
+
+def accumulator(run: Interpreter, node: EspdlNode, products: Array) -> Array:
+    """Bias, shift, activation, saturation."""
+    source, weights, *bias = node.inputs
+    entering, leaving = run.exponent(source), run.exponent(node.outputs[0])
+    exponents = np.asarray(run.constants[weights].exponents)
+    shift = leaving - entering - exponents
+    assert (shift >= 0).all()
+    assert (shift < 32).all()
+    assert np.abs(products).max(initial=0) < 2**53
+    acc = products.astype(np.int64)
+    for name in bias:
+        assert run.constants[name].exponents == tuple((exponents + entering).tolist())
+        acc += run.constants[name].array
+    out = run.shift(acc, shift)
+    return run.saturate(node, np.maximum(out, 0) if node.attributes["activation"] == "Relu" else out)
+
+
+def conv(run: Interpreter, node: EspdlNode) -> Array:
+    wish = node.attributes
+    x = padded(run.integers(node.inputs[0]), wish["pads"], 0)
+    view = windows(x, wish["kernel_shape"], wish["strides"], wish["dilations"]).astype(np.float64)
+    kind = WeightKind.of(node)
+    weight = unpack(run.constants[node.inputs[1]], kind).astype(np.float64)
+    rank = len(wish["kernel_shape"])
+    if kind is WeightKind.DEPTHWISE:
+        return accumulator(run, node, (view * weight[:, 0]).sum(tuple(range(-rank, 0))))
+    inner = range(1, 2 + rank)
+    return accumulator(run, node, np.tensordot(view, weight, (tuple(range(-rank - 1, 0)), tuple(inner))))
+
+
+def gemm(run: Interpreter, node: EspdlNode) -> Array:
+    weight = unpack(run.constants[node.inputs[1]], WeightKind.GEMM).astype(np.float64)
+    return accumulator(run, node, run.integers(node.inputs[0]).astype(np.float64) @ weight.T)
+
+
+def insert_zeros(run: Interpreter, node: EspdlNode) -> Array:
+    x = run.integers(node.inputs[0])
+    out = np.zeros(run.info[node.outputs[0]].dims, np.int64)
+    every = zip(x.shape[1:-1], node.attributes["stride"], strict=True)
+    out[(slice(None), *(slice(0, (n - 1) * step + 1, step) for n, step in every))] = x
+    return out
+
+
+def max_pool(run: Interpreter, node: EspdlNode) -> Array:
+    wish = node.attributes
+    assert not wish["ceil_mode"]
+    x = padded(run.integers(node.inputs[0]), wish["pads"], -(1 << 40))
+    rank = len(wish["kernel_shape"])
+    return windows(x, wish["kernel_shape"], wish["strides"], wish["dilations"]).max(tuple(range(-rank, 0)))
+
+
+def average(run: Interpreter, node: EspdlNode, total: Array, area: int) -> Array:
+    scale = np.exp2(np.float32(run.exponent(node.inputs[0])))
+    scale = scale * (np.float32(1) / np.float32(area)) * np.exp2(np.float32(-run.exponent(node.outputs[0])))
+    return run.saturate(node, run.round(total.astype(np.float32) * np.float32(scale)))
+
+
+def average_pool(run: Interpreter, node: EspdlNode) -> Array:
+    wish = node.attributes
+    assert not wish["ceil_mode"]
+    assert wish["count_include_pad"]
+    kernel = wish["kernel_shape"]
+    x = padded(run.integers(node.inputs[0]), wish["pads"], 0)
+    total = windows(x, kernel, wish["strides"], [1] * len(kernel)).sum(tuple(range(-len(kernel), 0)))
+    return average(run, node, total, int(np.prod(kernel)))
+
+
+def global_average_pool(run: Interpreter, node: EspdlNode) -> Array:
+    x = run.integers(node.inputs[0])
+    total = x.sum(tuple(range(1, x.ndim - 1)), keepdims=True)
+    return average(run, node, total, int(np.prod(x.shape[1:-1])))
+
+
+def add(run: Interpreter, node: EspdlNode) -> Array:
+    assert len({run.exponent(name) for name in (*node.inputs, *node.outputs)}) == 1
+    x, y = (run.integers(name) for name in node.inputs)
+    return run.saturate(node, x + y)
+
+
+def mul(run: Interpreter, node: EspdlNode) -> Array:
+    x, y = (run.integers(name) for name in node.inputs)
+    exponent = sum(run.exponent(name) for name in node.inputs) - run.exponent(node.outputs[0])
+    return run.saturate(node, run.round((x * y).astype(np.float32) * np.float32(2.0**exponent)))
+
+
+def same_exponent(run: Interpreter, node: EspdlNode, *sources: str) -> list[Array]:
+    """Inputs of a node that moves integers."""
+    assert {run.exponent(name) for name in sources} == {run.exponent(node.outputs[0])}
+    return [run.integers(name) for name in sources]
+
+
+def concat(run: Interpreter, node: EspdlNode) -> Array:
+    return np.concatenate(same_exponent(run, node, *node.inputs), node.attributes["axis"])
+
+
+def transpose(run: Interpreter, node: EspdlNode) -> Array:
+    return same_exponent(run, node, *node.inputs)[0].transpose(node.attributes["perm"])
+
+
+def reshape(run: Interpreter, node: EspdlNode) -> Array:
+    return same_exponent(run, node, node.inputs[0])[0].reshape(run.constants[node.inputs[1]].array)
+
+
+def flatten(run: Interpreter, node: EspdlNode) -> Array:
+    (x,) = same_exponent(run, node, node.inputs[0])
+    return x.reshape(int(np.prod(x.shape[: node.attributes["axis"]])), -1)
+
+
+def table(run: Interpreter, node: EspdlNode) -> Array:
+    entries = run.constants[node.attributes["lut"]]
+    assert entries.exponents == (run.exponent(node.outputs[0]),)
+    assert entries.dims == (256,)
+    return entries.array[run.integers(node.inputs[0]) + 128]
+
+
+def relu(run: Interpreter, node: EspdlNode) -> Array:
+    if "lut" in node.attributes:
+        return table(run, node)
+    return np.maximum(same_exponent(run, node, *node.inputs)[0], 0)
+
+
+def clip(run: Interpreter, node: EspdlNode) -> Array:
+    (x,) = same_exponent(run, node, node.inputs[0])
+    limits = [run.constants[name] for name in node.inputs[1:]]
+    assert {limit.exponents for limit in limits} == {(run.exponent(node.inputs[0]),)}
+    out = np.clip(x, *(limit.array for limit in limits))
+    if "lut" in node.attributes:
+        np.testing.assert_array_equal(table(run, node), out)
+    return out
+
+
+def requantize(run: Interpreter, node: EspdlNode) -> Array:
+    source, output = node.inputs[0], node.outputs[0]
+    return run.saturate(node, run.shift(run.integers(source), run.exponent(output) - run.exponent(source)))
+
+
+def softmax(run: Interpreter, node: EspdlNode) -> Array:
+    axis = node.attributes["axis"]
+    x = (run.integers(node.inputs[0]) * 2.0 ** run.exponent(node.inputs[0])).astype(np.float32)
+    x = x - x.max(axis, keepdims=True)
+    total = np.exp(x).sum(axis, keepdims=True)
+    return x - np.log(total) if node.op_type == "LogSoftmax" else np.exp(x) / total
+
+
+OPERATIONS: dict[str, Callable[[Interpreter, EspdlNode], Array]] = {
+    "Conv": conv,
+    "Gemm": gemm,
+    "InsertZeros": insert_zeros,
+    "MaxPool": max_pool,
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average_pool,
+    "Add": add,
+    "Mul": mul,
+    "Concat": concat,
+    "Transpose": transpose,
+    "Reshape": reshape,
+    "Flatten": flatten,
+    "Relu": relu,
+    "Clip": clip,
+    "RequantizeLinear": requantize,
+    "Softmax": softmax,
+    "LogSoftmax": softmax,
+    **dict.fromkeys(
+        ("Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Gelu", "Exp", "Neg", "Swish", "LUT"), table
+    ),
+}
