@@ -132,6 +132,8 @@ class Pattern:
     """A layer of a chip: subclass, draw it, check it, lower it."""
 
     sharing: ClassVar[Sharing] = Sharing.NONE
+    #: The output's range is all that the input needs: what the layer cuts off may saturate before it.
+    cuts_off: ClassVar[bool] = False
 
     def pattern(self, op: Builder, *args: Any, **kwargs: Any) -> Operator | tuple[Operator, ...]:
         """Draw the layer; the parameters after ``op`` are its operands."""

@@ -177,9 +177,9 @@ def load_model(source: Any, example_inputs: Any = None) -> ir.Model:
     """
     names = registry().names("quaint_frontends")
     if isinstance(source, str | Path):
-        from quaint.frontends.detect import suffix_of
+        from quaint.frontends.detect import frontend_of
 
-        key, what = suffix_of(Path(source), names), "model format"
+        key, what = frontend_of(Path(source), names), "model format"
     else:
         modules = [cls.__module__.partition(".")[0] for cls in type(source).__mro__]
         key, what = next((module for module in modules if module in names), modules[0]), "model framework"

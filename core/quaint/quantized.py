@@ -15,6 +15,8 @@ from quaint.integer import DEQUANTIZER, INPUT_QUANTIZER
 from quaint.plugins import registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import onnx_ir as ir
     from numpy.typing import NDArray
 
@@ -180,9 +182,9 @@ class Quantized:
             QuaintError: QI600 to QI610, see ``quaint.files.OutputFolder``.
         """
         from quaint.files import OutputFolder
-        from quaint.report.build import build
+        from quaint.report.build import build, safe_name
 
-        files = build(self, name or safe_name(self.integer.name))
+        files = build(self, safe_name(name or self.integer.name))
         with OutputFolder(folder, force=force) as out:
             out.declare(list(files), sum(map(len, files.values())))
             for file, content in files.items():

@@ -98,7 +98,7 @@ batches_of_maps = st.lists(
 
 @pytest.mark.parametrize("kind", OBSERVERS)
 @given(data=batches_of_maps, axis=st.sampled_from([None, 1]), split=st.integers(0, 4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_merging_is_observing_both(
     kind: type[HistogramObserver], data: list[Array], axis: int | None, split: int
 ) -> None:

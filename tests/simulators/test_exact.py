@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -115,7 +115,6 @@ factors = st.floats(2.0**-40, 4.0, width=32) | st.integers(-8, 2).map(lambda e: 
 
 
 @given(integers((2, 3, 4), 40) | integers((2, 3, 4), 8), hnp.arrays(np.float32, 3, elements=factors), roundings)
-@settings(deadline=None)
 def test_scale_float32(x: Array, factor: Array, rounding: Rounding) -> None:
     """Two IEEE roundings, then the rounding: where ``floor(p + 0.5)`` in float32 would go wrong, this must not."""
 
@@ -187,7 +186,6 @@ reals = st.floats(-1e6, 1e6, width=32).map(lambda v: v if abs(v) > 1e-20 else 0.
 
 
 @given(hnp.arrays(np.float32, (2, 3), elements=reals), factors, st.booleans(), roundings)
-@settings(deadline=None)
 def test_quantize(x: Array, factor: float, divide: bool, rounding: Rounding) -> None:
     exact = Fraction(float(np.float32(factor)))
 
@@ -215,7 +213,6 @@ def test_quantize_per_channel() -> None:
 
 
 @given(integers((2, 3), 8), hnp.arrays(np.float32, 3, elements=factors), integers((3,), 8))
-@settings(deadline=None)
 def test_dequantize(x: Array, scale: Array, zero_point: Array) -> None:
     result = k.dequantize(x, scale, zero_point, axis=1)
     assert result.dtype == np.float32

@@ -42,7 +42,7 @@ def convolutions(draw: st.DrawFn, transposed: bool) -> Any:
 
 
 @given(convolutions(transposed=False))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_conv(case: Any) -> None:
     x, weight, strides, pads, dilations, group = case
     result = k.conv(x, weight, strides=strides, pads=pads, dilations=dilations, group=group)
@@ -50,7 +50,7 @@ def test_conv(case: Any) -> None:
 
 
 @given(convolutions(transposed=True), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_conv_transpose(case: Any, data: st.DataObject) -> None:
     x, weight, strides, pads, dilations, group = case
     more = [data.draw(st.integers(0, stride - 1)) for stride in strides]
@@ -84,7 +84,7 @@ def test_matmul(data: st.DataObject, bits: int) -> None:
 
 
 @given(windows(), st.booleans(), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_max_pool(window: Any, ceil_mode: bool, data: st.DataObject) -> None:
     kernel, strides, pads, dilations, size = window
     pads = [min(pad, 1) if d > 1 else pad for pad, d in zip(pads, dilations + dilations, strict=True)]
@@ -95,7 +95,7 @@ def test_max_pool(window: Any, ceil_mode: bool, data: st.DataObject) -> None:
 
 
 @given(windows(), st.booleans(), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_sum_pool(window: Any, ceil_mode: bool, data: st.DataObject) -> None:
     kernel, strides, pads, _, size = window
     x = data.draw(integers((1, 2, *size), 16))

@@ -82,18 +82,25 @@ def infer_shapes(editor: GraphEditor) -> bool:
     """Set type and shape of every value of the main graph as onnx infers them.
 
     Requires: input shapes as ``check_inputs`` leaves them. Ensures: a dimension that is the batch is ``N``; one that
-    depends on the batch in another way, or on data, is unknown.
+    depends on the batch in another way, or on data, is unknown. An output that onnx knows nothing of stays as declared.
     """
-    inferred = onnx.shape_inference.infer_shapes(skeleton(editor.model), data_prop=True).graph
+    proto = skeleton(editor.model)
+    for node in proto.graph.node:
+        if node.op_type == "GroupNormalization" and not node.domain:  # onnx has no inference for it: as its input
+            node.op_type = "Identity"
+            del node.input[1:], node.attribute[:]
+    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     infos = {info.name: info for info in (*inferred.value_info, *inferred.output)}
-    for node in editor.graph:
-        for value in node.outputs:
-            info = infos.get(value.name or "")
-            if info is None or not info.type.HasField("tensor_type"):
-                continue
-            tensor = info.type.tensor_type
-            value.type = ir.TensorType(ir.DataType(tensor.elem_type))
-            value.shape = ir.Shape([_dim(dim) for dim in tensor.shape.dim]) if tensor.HasField("shape") else None
+    for value in (out for node in editor.graph for out in node.outputs):
+        info = infos.get(value.name or "")
+        if info is None or not info.type.HasField("tensor_type"):
+            continue
+        tensor = info.type.tensor_type
+        value.type = ir.TensorType(ir.DataType(tensor.elem_type))
+        if tensor.HasField("shape"):
+            value.shape = ir.Shape([_dim(dim) for dim in tensor.shape.dim])
+        elif not value.is_graph_output():
+            value.shape = None
     return False
 
 

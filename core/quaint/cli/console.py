@@ -72,6 +72,11 @@ def size(count: int) -> str:
     return f"{count / (1 << 10):,.1f} KiB" if count < 1 << 20 else f"{count / (1 << 20):,.1f} MiB"
 
 
+def noise(power: float | None) -> str:
+    """Noise-to-signal power as per cent."""
+    return "" if power is None else f"{power:.3%}"
+
+
 @contextmanager
 def progress() -> Iterator[Stages]:
     """Stages that are shown on a terminal while they last."""

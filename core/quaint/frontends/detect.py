@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 #: What ``detect`` may answer: how to call it, and what to try where an ONNX file was expected.
 FORMATS = {
@@ -157,3 +157,21 @@ def _varint(file: BinaryIO) -> int | None:
         if byte[0] < 0x80:
             return value
     return None
+
+
+#: Formats that core reads, and the name of the front end of each.
+FRONTENDS = {"onnx": ".onnx", "keras": ".keras", "h5": ".h5", "pt2": ".pt2"}
+
+
+def frontend_of(path: Path, known: Collection[str]) -> str:
+    """Name of the front end for a model file: by content where that is told, else by suffix.
+
+    What no front end reads goes to the ONNX one, which says what is wrong with the file.
+    """
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        return FRONTENDS["onnx"]
+    by_content = FRONTENDS.get(detect(path))
+    if by_content in known:
+        return by_content
+    return suffix if suffix in known and suffix not in FRONTENDS.values() else FRONTENDS["onnx"]

@@ -20,6 +20,7 @@ import onnx_ir as ir
 from quaint.errors import QuaintError
 from quaint.frontends.detect import FORMATS, detect
 from quaint.frontends.limits import Limits
+from quaint.frontends.onnx import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def load(source: Any, example_inputs: Any = None, limits: Limits | None = None) -> ir.Model:
+_DEFAULT = Limits()
+
+
+def load(source: Any, example_inputs: Any = None, *, limits: Limits = _DEFAULT) -> ir.Model:
     """The float ONNX model of a PyTorch module, in evaluation mode.
 
     Inputs are named after the arguments of ``forward``, outputs ``output`` (or ``output_0``, ...), nodes after the
@@ -38,12 +42,12 @@ def load(source: Any, example_inputs: Any = None, limits: Limits | None = None) 
     Args:
         source: a ``torch.nn.Module``, a ``torch.export.ExportedProgram`` or the path of a ``.pt2`` file. Not changed.
         example_inputs: what to call a module with: a tensor, an array or a tuple of them.
-        limits: bounds on a file.
+        limits: how large the model may claim to be.
 
     Raises:
-        QuaintError: QM101 no such file; QM102 empty; QM103 not a ``.pt2`` file; QM104 corrupt; QM131 too large; QM150
-            PyTorch cannot export the module; QM190 the file could run code; QM192 no example inputs; QP530 PyTorch or
-            onnxscript is not installed.
+        QuaintError: those of `validate`; QM101 no such file; QM102 empty; QM103 not a ``.pt2`` file; QM104 corrupt; QM131
+            too large; QM150 PyTorch cannot export the module; QM190 the file could run code; QM192 no example inputs;
+            QP530 PyTorch or onnxscript is not installed.
     """
     for package in ("torch", "onnxscript"):
         if importlib.util.find_spec(package) is None:
@@ -51,19 +55,21 @@ def load(source: Any, example_inputs: Any = None, limits: Limits | None = None) 
             raise QuaintError("QP530", f"reading PyTorch models needs {package}, which is not installed", hint=hint)
     import torch
 
+    name = str(source) if isinstance(source, str | os.PathLike) else type(source).__qualname__
     with _quiet():
         if isinstance(source, str | os.PathLike):
-            return _to_onnx(_read(Path(source), limits or Limits()), str(source))
-        name = type(source).__qualname__
-        if isinstance(source, torch.export.ExportedProgram):
-            return _to_onnx(source, name)
-        if example_inputs is None:
+            model = _to_onnx(_read(Path(source), limits), name)
+        elif isinstance(source, torch.export.ExportedProgram):
+            model = _to_onnx(source, name)
+        elif example_inputs is None:
             hint = "pass example_inputs, a tensor or a tuple of tensors as forward takes them"
             raise QuaintError("QM192", "a PyTorch module is exported by calling it", where=name, hint=hint)
-        inputs = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
-        tensors = tuple(torch.from_numpy(x.copy()) if isinstance(x, np.ndarray) else x for x in inputs)
-        with _evaluation(source):
-            return _export(source, tensors, name)
+        else:
+            inputs = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
+            tensors = tuple(torch.from_numpy(x.copy()) if isinstance(x, np.ndarray) else x for x in inputs)
+            with _evaluation(source):
+                model = _export(source, tensors, name)
+    return validate(model, name, limits)
 
 
 @contextlib.contextmanager

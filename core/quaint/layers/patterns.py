@@ -245,6 +245,8 @@ class MaxPool(Passive):
 class Activation(Passive):
     """ReLU or Clip by itself: on the input's scale."""
 
+    cuts_off = True
+
     def pattern(self, op: Builder, x: Any, low: Any, high: Any) -> Any:  # noqa: D102
         return op.Relu(x), op.Clip(x, low, high)
 

@@ -38,11 +38,18 @@ class Ranges:
             if leader in plan.typed_inputs:
                 params = _typed(plan, leader)
             else:
-                low = np.min([np.min(ranges[n].low) if spec.axis is None else ranges[n].low for n in names], axis=0)
-                high = np.max([np.max(ranges[n].high) if spec.axis is None else ranges[n].high for n in names], axis=0)
+                seen = [ranges[name] for name in names if not _is_cut_off(plan, name)]
+                low = np.min([np.min(r.low) if spec.axis is None else r.low for r in seen], axis=0)
+                high = np.max([np.max(r.high) if spec.axis is None else r.high for r in seen], axis=0)
                 params = from_range(spec, Range(low, high))
             chosen |= dict.fromkeys(names, params)
         return chosen
+
+
+def _is_cut_off(plan: Plan, name: str) -> bool:
+    """Whether only layers that clip a tensor read it."""
+    readers = plan.consumers.get(name, [])
+    return bool(readers) and name not in plan.outputs and all(block.pattern.cuts_off for block, _ in readers)
 
 
 def _typed(plan: Plan, name: str) -> QuantParams:

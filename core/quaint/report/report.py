@@ -46,6 +46,11 @@ class LayerReport:
     parameter_bytes: int
     macs: int | None
 
+    @property
+    def bits(self) -> str:
+        """Bits of weights and output, ``4/8``; of the output alone for a layer without weights."""
+        return f"{self.weight_bits}/{self.activation_bits}" if self.weight_bits else str(self.activation_bits)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -87,7 +92,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
-        return dataclasses.asdict(self) | {"totals": self.totals}
+        layers = [dataclasses.asdict(layer) | {"bits": layer.bits} for layer in self.layers]
+        return dataclasses.asdict(self) | {"layers": layers, "totals": self.totals}
 
     def to_json(self) -> bytes:
         """``report.json``."""

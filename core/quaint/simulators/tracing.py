@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Tracer(Windows, Elementwise):
             return x
         count, hull = _count(x.shape, axes), x.interval.hull()
         interval = Interval.of(count * hull.low, count * hull.high)
-        kind = Kind.holding(interval.limit)
+        kind = _summing(interval.limit)
         listed = self.graph.constant(np.asarray(axes, np.int64))
         name = self.graph.node("ReduceSum", self._as(x, kind), listed, keepdims=int(keepdims))
         return self.made(_reduced(x.shape, axes, keepdims=keepdims), Tensor(name, kind), interval)
@@ -69,7 +69,7 @@ class Tracer(Windows, Elementwise):
         least, most = count * min(int(hull.low[0]), 0), count * max(int(hull.high[0]), 0)
         if low <= min(least, 0) and max(most, 0) <= high:
             return self.sum(x, axes, keepdims=keepdims)
-        kind = Kind.holding(max(most - least, 0) + max(abs(low), abs(high)))
+        kind = _summing(most - least + max(abs(low), abs(high)))
         kept = [axis for axis in range(len(x.shape)) if axis not in axes]
         terms = self.graph.node("Transpose", self._as(x, kind), perm=[*kept, *axes])
         flat = self.graph.constant(np.asarray([0] * len(kept) + [-1], np.int64))
@@ -147,6 +147,14 @@ class Tracer(Windows, Elementwise):
     def host(self, xs: Sequence[Real], model: NDArray[np.uint8]) -> tuple[Real, ...]:
         """Not part of the graph: optimizers would join it with what is exact around it."""
         raise Untraceable("a float model")
+
+
+def _summing(limit: int) -> Kind:
+    """What holds a sum of magnitude ``limit``; onnxruntime 1.31 does not add up int64 exactly."""
+    kind = Kind.holding(limit)
+    if kind is Kind.INT64:
+        raise Untraceable("a sum that may pass 2**53")
+    return kind
 
 
 def _count(shape: Shape, axes: Sequence[int]) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto
 
 from quaint.simulators.tracing_core import Emitter, broadcast
 from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
-from quaint.simulators.tracing_rounding import REACH, by_channel, divided, one_tap
+from quaint.simulators.tracing_rounding import REACH, by_channel, divided, larger, one_tap
 from quaint.simulators.tracing_sources import Division, Rescaled
 from quaint.simulators.tracing_values import Clip, Interval, Traced, whole
 from quaint.simulators.tracing_values import divided as quotient
@@ -129,8 +129,10 @@ class Elementwise(Emitter):
 
     def maximum(self, x: Traced, y: Traced) -> Traced:
         """The larger of two tensors."""
-        low = np.maximum(x.interval.low, y.interval.low)
-        return self._combined("Max", x, y, Interval.of(low, np.maximum(x.interval.high, y.interval.high)))
+        low, high = (np.maximum(a, b) for a, b in zip(_bounds(x), _bounds(y), strict=True))
+        kind = Kind.holding(max(x.interval.limit, y.interval.limit))
+        first, second = self.graph.converted(self.tensor(x), kind), self._as(y, kind)
+        return self.made(broadcast(x.shape, y.shape), larger(self.graph, first, second), Interval.of(low, high))
 
     def lookup(self, x: Traced, table: NDArray[np.int64], low: int) -> Traced:
         """``table[x - low]``."""
@@ -162,6 +164,10 @@ class Elementwise(Emitter):
             first, second = self.graph.fenced(first), self.graph.fenced(second)
         name = self.graph.node(op, first.name, second.name)
         return self.made(broadcast(x.shape, y.shape), Tensor(name, kind), interval)
+
+
+def _bounds(x: Traced) -> tuple[Whole, Whole]:
+    return x.interval.low, x.interval.high
 
 
 def _integers(x: NDArray[np.float32]) -> Whole:

@@ -101,27 +101,26 @@ def narrowed(graph: Graph, x: Tensor, interval: Interval) -> Tensor:
 
 def clip(graph: Graph, x: Tensor, limits: Clip) -> Tensor:
     """``x`` within ``limits``."""
+    for limit in (limits.low, limits.high):
+        if limit is not None and _limit(limit) > x.kind.limit:
+            x = graph.converted(x, Kind.holding(_limit(limit)))
     if not limits:
         return x
-    for limit in (limits.low, limits.high):
-        if limit is not None and Interval.of(limit, limit).limit > x.kind.limit:
-            x = graph.converted(x, Kind.holding(Interval.of(limit, limit).limit))
+    if x.kind is Kind.INT64 or any(limit is not None and limit.size > 1 for limit in (limits.low, limits.high)):
+        x = x if limits.low is None else larger(graph, x, graph.whole(limits.low, x.kind))
+        return x if limits.high is None else larger(graph, x, graph.whole(limits.high, x.kind), "Min")
     if limits.high is None and limits.low is not None and not limits.low.any():
-        return (
-            Tensor(graph.node("Relu", x.name), x.kind) if x.kind is not Kind.INT64 else _maximum(graph, x, limits.low)
-        )
-    if all(limit is None or limit.size == 1 for limit in (limits.low, limits.high)):
-        names = ["" if limit is None else _scalar(graph, limit, x.kind) for limit in (limits.low, limits.high)]
-        return Tensor(graph.node("Clip", x.name, *names[: 2 if names[1] else 1]), x.kind)
-    if limits.low is not None:
-        x = _maximum(graph, x, limits.low)
-    if limits.high is not None:
-        x = Tensor(graph.node("Min", x.name, graph.whole(limits.high, x.kind)), x.kind)
-    return x
+        return Tensor(graph.node("Relu", x.name), x.kind)
+    scalars = ["" if limit is None else _scalar(graph, limit, x.kind) for limit in (limits.low, limits.high)]
+    return Tensor(graph.node("Clip", x.name, *scalars[: 2 if scalars[1] else 1]), x.kind)
 
 
-def _maximum(graph: Graph, x: Tensor, low: Whole) -> Tensor:
-    return Tensor(graph.node("Max", x.name, graph.whole(low, x.kind)), x.kind)
+def larger(graph: Graph, x: Tensor, other: str, op: str = "Max") -> Tensor:
+    """The larger (``Max``) or smaller (``Min``) of two; onnxruntime 1.31 compares only half of each int64 in them."""
+    if x.kind is not Kind.INT64:
+        return Tensor(graph.node(op, x.name, other), x.kind)
+    chosen = graph.node("Greater" if op == "Max" else "Less", x.name, other)
+    return Tensor(graph.node("Where", chosen, x.name, other), x.kind)
 
 
 def _scalar(graph: Graph, limit: Whole, kind: Kind) -> str:

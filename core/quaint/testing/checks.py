@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,8 @@ import numpy as np
 from quaint.integer import DEQUANTIZER, HOST, INPUT_QUANTIZER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import onnx_ir as ir
     from numpy.typing import NDArray
 
@@ -79,7 +80,9 @@ def check_same(name: str, got: NDArray[Any], wanted: NDArray[Any]) -> None:
     differing = np.argwhere(got != wanted)
     if differing.size:
         at = tuple(int(i) for i in differing[0])
-        message = f"tensor {name!r} differs at {len(differing)} of {got.size} places, first {at}: {got[at]}, not {wanted[at]}"
+        message = (
+            f"tensor {name!r} differs at {len(differing)} of {got.size} places, first {at}: {got[at]}, not {wanted[at]}"
+        )
         raise AssertionError(message)
 
 
@@ -125,5 +128,7 @@ def run_onnx(data: bytes, feeds: Arrays, batch: int | None = None) -> dict[str, 
     names = [value.name for value in session.get_outputs()]
     count = len(next(iter(feeds.values())))
     starts = range(0, count, batch or count)
-    parts = [session.run(names, {name: x[start : start + (batch or count)] for name, x in feeds.items()}) for start in starts]
+    parts = [
+        session.run(names, {name: x[start : start + (batch or count)] for name, x in feeds.items()}) for start in starts
+    ]
     return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}

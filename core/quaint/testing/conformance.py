@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,11 +21,14 @@ from quaint.integer import IntegerModel
 from quaint.plugins import registry
 from quaint.quantized import Quantized
 from quaint.saved import load, load_quantized
-from quaint.target import Target
 from quaint.testing import checks, zoo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from numpy.typing import ArrayLike, NDArray
+
+    from quaint.target import Target
 
     Golden = tuple[IntegerModel | str | Path, Mapping[str, ArrayLike], Mapping[str, ArrayLike]]
 
@@ -107,7 +109,8 @@ class TargetConformance:
         chip = self.chip()
         assert chip.summary.strip()
         assert len(chip.summary.splitlines()) == 1
-        undocumented = [part.__name__ for part in (*chip.patterns, *chip.kernels.values()) if not part.__doc__]
+        parts: list[Any] = [*chip.patterns, *chip.kernels.values()]
+        undocumented = [part.__name__ for part in parts if not part.__doc__]
         assert not undocumented, f"without a docstring: {', '.join(undocumented)}"
         assert re.fullmatch(r"quaint\.[a-z0-9_.]+", chip.domain), f"domain {chip.domain!r} is not quaint.<plugin>"
 

@@ -71,7 +71,7 @@ def archive(path: Path, model: Any = MODEL, version: str = "3.15.1", kernel: Any
 
 def refusal(path: Path, limits: Limits | None = None) -> QuaintError:
     with pytest.raises(QuaintError) as caught:
-        load(path, limits)
+        load(path, limits=limits or Limits())
     assert "\n" not in str(caught.value)
     return caught.value
 

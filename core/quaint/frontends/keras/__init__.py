@@ -16,12 +16,16 @@ from quaint.frontends.keras.convert import check, convert
 from quaint.frontends.keras.files import read
 from quaint.frontends.keras.weights import Weights, from_memory
 from quaint.frontends.limits import Limits
+from quaint.frontends.onnx import validate
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-def load(source: Any, limits: Limits | None = None) -> ir.Model:
+_DEFAULT = Limits()
+
+
+def load(source: Any, *, limits: Limits = _DEFAULT) -> ir.Model:
     """The float ONNX model of a Keras model.
 
     Inputs keep Keras' layout (channels last), shape and, where it is an integer, type. They are named after the input
@@ -30,18 +34,19 @@ def load(source: Any, limits: Limits | None = None) -> ir.Model:
     Args:
         source: a functional or sequential ``keras.Model`` or ``tf_keras.Model``, or the path of a ``.keras`` or ``.h5``
             file. It is not changed.
-        limits: bounds on a file.
+        limits: how large the model may claim to be.
 
     Raises:
         QuaintError: QM150, layers that have no translation (all of them are listed); QM170, already quantized; QM190,
-            layers that are code; and those of `files.read`.
+            layers that are code; and those of `files.read` and `validate`.
     """
     if not isinstance(source, str | os.PathLike):
-        return convert(*_from_memory(source))
+        return validate(convert(*_from_memory(source)), str(source.name), limits)
     try:
-        return convert(*read(source, limits or Limits()))
+        model = convert(*read(source, limits))
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise QuaintError("QM104", f"malformed Keras model: {error!r}", where=os.fspath(source)) from error
+    return validate(model, os.fspath(source), limits)
 
 
 def _from_memory(source: Any) -> tuple[Entry, Weights, int]:

@@ -6,6 +6,7 @@ with the configuration in its attribute ``model_config`` and the weights in its 
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import zipfile
@@ -68,7 +69,7 @@ def _read_archive(file: Path, limits: Limits) -> tuple[Entry, Weights, int]:
         model = json.loads(archive.read("config.json"))
         check(model)
         version = _major(json.loads(archive.read("metadata.json"))["keras_version"], str(file))
-        with archive.open("model.weights.h5") as stream, _hdf5(stream, str(file)) as weights:
+        with _hdf5(io.BytesIO(archive.read("model.weights.h5")), str(file)) as weights:
             reader = _Reader(limits, str(file))
             reader.check(weights)
             return model, from_archive(model, weights, reader.read), version

@@ -311,9 +311,9 @@ def sequential(plan: Plan) -> Iterable[Refusal]:
         if len(readers) > 1:
             made = plan.producers.get(name)
             where = made.name if made else name
-            yield Refusal(where, made.nodes[-1].op_type if made else "input", f"{len(readers)} layers read its output")
+            yield Refusal(where, made.nodes[0].op_type if made else "input", f"{len(readers)} layers read its output")
     if len(plan.outputs) > 1:
-        yield Refusal(plan.blocks[-1].name, plan.blocks[-1].nodes[-1].op_type, f"{len(plan.outputs)} tensors leave the chip")
+        yield Refusal(plan.blocks[-1].name, plan.blocks[-1].nodes[0].op_type, f"{len(plan.outputs)} tensors leave the chip")
 
 
 AKIDA1 = Target(

@@ -1,0 +1,124 @@
+"""Everything that goes into an output folder, by file name: what is deployed, the report and the manifest."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quaint.files import hash_file
+from quaint.plugins import registry
+from quaint.report.analysis import analyze
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from quaint.quantized import Quantized
+    from quaint.report.report import Report
+    from quaint.target import Target
+
+REPORTS = ("report.json", "report.html", "manifest.json")
+LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxruntime")
+GOLDEN_SAMPLES = 1
+
+
+def expected_files(name: str, target: Target) -> list[str]:
+    """Names of the files that a build is sure to have; those of an exporter are known only when it has run."""
+    return [f"{name}.{target.name}.onnx", *REPORTS]
+
+
+def safe_name(name: str) -> str:
+    """``name`` as the stem of a file's name on any system."""
+    kept = re.sub(r"[^\w.-]+", "_", name).strip("._")[:100]
+    return kept or "model"
+
+
+def build(
+    quantized: Quantized, name: str, *, model_file: Path | None = None, report: Report | None = None
+) -> dict[str, bytes]:
+    """The files; the same bytes for the same inputs.
+
+    Args:
+        quantized: the model; where it was loaded from a file there are no samples, hence no report and no golden vectors.
+        name: stem of the files' names.
+        model_file: the float model's file, for its hash.
+        report: of this model, if there is one already.
+    """
+    files = quantized.files(name)
+    if quantized.samples is not None:
+        report = report or analyze(quantized, quantized.samples)
+        files |= {"report.json": report.to_json(), "report.html": report.to_html()}
+    facts = manifest(quantized, files, model_file)
+    return files | {"manifest.json": (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode()}
+
+
+def manifest(quantized: Quantized, files: Mapping[str, bytes], model_file: Path | None = None) -> dict[str, Any]:
+    """How the files were made and what they must give: versions, hashes, parameters of every tensor, golden vectors."""
+    integer, calibration = quantized.integer, quantized.calibration
+    return {
+        "quaint": _version("quaint"),
+        "plugin": _plugin_of(quantized.target.name),
+        "libraries": {library: _version(library) for library in LIBRARIES},
+        "target": quantized.target.name,
+        "config": quantized.config.to_dict(),
+        "model": {
+            "name": integer.name,
+            "file": model_file.name if model_file else None,
+            "sha256": hash_file(model_file) if model_file else None,
+        },
+        "samples": vars(calibration) if calibration else None,
+        "warnings": list(quantized.warnings),
+        "tensors": {name: params.to_dict() for name, params in integer.tensors.items()},
+        "golden": golden(quantized),
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
+    }
+
+
+def golden(quantized: Quantized) -> dict[str, Any] | None:
+    """The chip's integers for the first samples: those that enter and those that leave."""
+    if quantized.samples is None:
+        return None
+    model = quantized.integer
+    batch = next(iter(quantized.samples.batches(model.shapes[model.inputs[0]][0] or GOLDEN_SAMPLES)))
+    entering = [name for name in model.integer_inputs if name not in model.inputs]
+    wanted = tuple(dict.fromkeys([*entering, *model.integer_outputs]))
+    values: dict[str, NDArray[Any]] = {**batch, **quantized.run(batch, outputs=wanted)}
+    return {
+        "inputs": _encoded(values, model.integer_inputs),
+        "outputs": _encoded(values, model.integer_outputs),
+    }
+
+
+def _encoded(values: Mapping[str, NDArray[Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Arrays as dtype, shape and base64 of their little-endian bytes in C order."""
+    arrays = {name: np.ascontiguousarray(values[name]) for name in names}
+    return {
+        name: {
+            "dtype": str(array.dtype),
+            "shape": list(array.shape),
+            "base64": base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode(),
+        }
+        for name, array in arrays.items()
+    }
+
+
+def _plugin_of(target: str) -> dict[str, str] | None:
+    """The plugin that offers a target; None for a target that no plugin does."""
+    makers = [plugin for component, plugin in registry().components("quaint_targets") if component.name == target]
+    found = next((info for info in registry().plugins if info.name in makers), None)
+    return {"name": found.name, "distribution": found.distribution, "version": found.version} if found else None
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,83 @@
+"""A plugin with a chip of core's standard layers, installed for the tests that need one: in this process and below it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quaint.plugins import registry
+
+DIGITS = Path(__file__).parents[1] / "examples" / "digits"
+
+PLUGIN = '''
+"""The plugin: two chips, and an exporter that writes the size of each weight."""
+
+from quaint.component import Lazy
+from quaint.hookspecs import impl
+
+
+@impl
+def quaint_targets():
+    yield Lazy("demo8", "quaint_demo_parts:DEMO8", "demo chip: every standard layer, int8, powers of two")
+    yield Lazy("demo-strict", "quaint_demo_parts:STRICT", "demo chip without pooling")
+
+
+@impl
+def quaint_exporters():
+    yield Lazy("demo", "quaint_demo_parts:export", "sizes of weights")
+'''
+
+PARTS = '''
+from quaint.layers.patterns import STANDARD, GlobalAveragePool, MaxPool
+from quaint.numerics import IntType, QuantSpec, ScaleKind
+from quaint.target import Target
+
+SPEC = QuantSpec(IntType(8, signed=True), ScaleKind.POWER_OF_TWO)
+WEIGHT = QuantSpec(IntType(8, signed=True), ScaleKind.POWER_OF_TWO, axis=0)
+DEMO8 = Target(
+    "demo8", "demo chip", "quaint.demo", STANDARD, SPEC, WEIGHT, weight_bits=(4, 8), host=frozenset({"Softmax"}),
+    exporter="demo",
+)
+WITHOUT = tuple(pattern for pattern in STANDARD if pattern not in {MaxPool, GlobalAveragePool})
+STRICT = Target("demo-strict", "demo chip without pooling", "quaint.demo", WITHOUT, SPEC, WEIGHT)
+
+
+def export(quantized, name):
+    lines = [f"{layer.name} {layer.parameter_bytes}" for layer in quantized.integer.integer_layers]
+    return {f"{name}.sizes": "\\n".join(lines).encode()}
+'''
+
+
+def install(folder: Path, name: str, module: str, **modules: str) -> None:
+    """Make a distribution ``name`` whose entry point is ``module``, as pip would."""
+    for module_name, source in modules.items():
+        (folder / f"{module_name}.py").write_text(source)
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[quaint]\n{name} = {module}\n")
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path, here and in subprocesses, into which plugins can be installed; the demo one is there."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    install(folder, "quaint-demo", "quaint_demo", quaint_demo=PLUGIN, quaint_demo_parts=PARTS)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    registry.cache_clear()
+    yield folder
+    registry.cache_clear()
+    for name in [name for name, module in sys.modules.items() if str(folder) in str(getattr(module, "__file__", ""))]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def digits() -> Path:
+    """The folder of the digits example."""
+    return DIGITS
