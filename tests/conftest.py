@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from quaint.plugins import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 
@@ -31,7 +34,7 @@ def quaint_exporters():
     yield Lazy("demo", "quaint_demo_parts:export", "sizes of weights")
 '''
 
-PARTS = '''
+PARTS = """
 from quaint.layers.patterns import STANDARD, GlobalAveragePool, MaxPool
 from quaint.numerics import IntType, QuantSpec, ScaleKind
 from quaint.target import Target
@@ -49,14 +52,14 @@ STRICT = Target("demo-strict", "demo chip without pooling", "quaint.demo", WITHO
 def export(quantized, name):
     lines = [f"{layer.name} {layer.parameter_bytes}" for layer in quantized.integer.integer_layers]
     return {f"{name}.sizes": "\\n".join(lines).encode()}
-'''
+"""
 
 
 def install(folder: Path, name: str, module: str, **modules: str) -> None:
     """Make a distribution ``name`` whose entry point is ``module``, as pip would."""
     for module_name, source in modules.items():
         (folder / f"{module_name}.py").write_text(source)
-    info = folder / f"{name}-1.0.dist-info"
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[quaint]\n{name} = {module}\n")

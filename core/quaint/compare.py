@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,13 @@ from quaint.config import Config
 from quaint.errors import QuaintError
 from quaint.floatmodel import FloatModel
 from quaint.pipeline import Stages, canonical, divide, find_target, finish, gather, load_model, wishes
+from quaint.report.build import safe_name
 from quaint.report.metrics import Noise, Share, top1
 from quaint.samples import Samples, input_specs, open_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     import onnx_ir as ir
     from numpy.typing import NDArray
 
@@ -120,26 +122,27 @@ def compare(
         QuaintError: QT300 for an unknown target, QC214 or QC215 for labels that do not fit, and whatever is wrong with model
             or samples. What one target alone refuses becomes its row's ``error``.
     """
-    chips = [find_target(target) for target in dict.fromkeys(targets)]
+    chips = {chip.name: chip for chip in map(find_target, targets)}.values()
     begin("load")
     source = canonical(load_model(model), config or Config())
-    measured = _evaluation(source, config or Config(), samples, layout)
+    same = calibration is None
+    measured = _open(source, config, samples, layout, calibration=same)
     known = _labels(labels, len(measured))
     begin("float model")
     real = _Scores(FloatModel(source).run, measured)
-    ranges = measured if calibration is None else gather(source, config or Config(), calibration, layout)
+    ranges = measured if same else _open(source, config, calibration, layout, calibration=True)
     rows = []
     for chip in chips:
         begin(chip.name)
         rows.append(_row(source, chip, config, ranges, measured, real, known))
     accuracy = real.accuracy(known)
-    return Comparison(source.graph.name or "model", len(measured), accuracy, calibration is None, tuple(rows))
+    return Comparison(source.graph.name or "model", len(measured), accuracy, same, tuple(rows))
 
 
-def _evaluation(source: ir.Model, config: Config, samples: Any, layout: str | None) -> Samples:
+def _open(source: ir.Model, config: Config | None, samples: Any, layout: str | None, *, calibration: bool) -> Samples:
     if samples is None or isinstance(samples, Samples):
-        return gather(source, config, samples)
-    return open_samples(samples, input_specs(source), layout=layout)
+        return gather(source, config or Config(), samples)
+    return open_samples(samples, input_specs(source), layout=layout, calibration=calibration)
 
 
 def _labels(labels: Any, count: int) -> NDArray[np.int64] | None:
@@ -175,7 +178,9 @@ class _Scores:
         given = np.concatenate(found) if found else np.zeros(())
         if given.size != labels.size:
             name = next(iter(self.batches[0]))
-            raise QuaintError("QC215", "labels need an output that gives one class for each sample", where=f"output {name!r}")
+            raise QuaintError(
+                "QC215", "labels need an output that gives one class for each sample", where=f"output {name!r}"
+            )
         return float((given.reshape(-1) == labels).mean())
 
 
@@ -194,7 +199,7 @@ def _row(
         plan = divide(source.clone(), chip, wishes(chip, config))  # a quantizer may change the weights
         quantized = finish(plan, calibration, Stages())
         seconds = time.perf_counter() - start
-        files = quantized.files("model")
+        files = quantized.files(safe_name(quantized.integer.name))
     except QuaintError as error:
         if not error.code.startswith("QT"):
             raise
@@ -221,14 +226,10 @@ def _row(
 def _distance(mine: _Scores, real: _Scores) -> tuple[float | None, float | None]:
     """Noise-to-signal power over all outputs, and the share of equal classes by the first."""
     noise, same = Noise(), Share()
-    for integer, floats in _pairs(mine, real):
+    for integer, floats in zip(mine.batches, real.batches, strict=True):
         for name, values in floats.items():
             noise.add(integer[name], values)
     for one, other in zip(mine.classes(), real.classes(), strict=True):
         if one is not None and other is not None:
             same.add(one == other)
     return noise.ratio, same.ratio
-
-
-def _pairs(mine: _Scores, real: _Scores) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    yield from zip(mine.batches, real.batches, strict=True)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from quaint.partition import Plan
     from quaint.patterns import Block
 
+#: Operators that rearrange a tensor and compute nothing.
+MOVES = frozenset({"Flatten", "Reshape", "Transpose"})
+
 
 @dataclass
 class Lowering(CheckContext):
@@ -65,19 +68,38 @@ class Lowering(CheckContext):
         return self.shapes[name] if name in self.shapes else _shape(self.plan.values[name])
 
     def reads_input(self, block: Block) -> bool:
-        """Whether the block is at the chip's entrance."""
-        return any(name in self.plan.inputs for name in block.inputs)
+        """Whether the block is at the chip's entrance: it reads what enters, rearranged at the most."""
+        makers = [self.plan.producers[name] for name in block.inputs if name in self.plan.producers]
+        moves = [maker for maker in makers if all(node.op_type in MOVES for node in maker.nodes)]
+        return any(name in self.plan.inputs for name in block.inputs) or any(map(self.reads_input, moves))
 
     def weight_spec(self, block: Block) -> QuantSpec:
         """How the block's weights shall be quantized; its axis, if any, counts output channels."""
         return weight_spec(self.target, self.config, block, reads_input=self.reads_input(block))
 
+    def finest_weight_scale(self, block: Block, bias: ArrayLike) -> NDArray[np.float64]:
+        """The smallest scale that the block's weights may have, for each output channel or in all.
+
+        The shift of the accumulator stays within ``limits["max_shift"]`` (by bits of the weights). Where every channel has
+        its own scale, its bias fits its integers; a scale for all is not made coarser for a single bias.
+        """
+        source, out = self.edges(block)
+        spec = self.weight_spec(block)
+        bits = spec.dtype.bits
+        least = np.zeros(())
+        if "max_shift" in self.target.limits:
+            least = np.asarray(out.scale / (source.scale * 2.0 ** self.target.limits["max_shift"][bits]))
+        if spec.axis is None:
+            return least
+        return np.maximum(least, np.abs(bias) / (source.scale * self.target.bias[bits].high))
+
     def quantize_weight(
-        self, block: Block, weight: ArrayLike, axis: int
+        self, block: Block, weight: ArrayLike, axis: int, least: ArrayLike = 0.0
     ) -> tuple[NDArray[np.int64], QuantParams]:
         """Weights as the target has them: per index of ``axis`` if its spec has an axis, else one scale.
 
-        A channel without weights gets the scale of the others, so that no scale is out of the ordinary.
+        A channel without weights gets the scale of the others, so that no scale is out of the ordinary; none is smaller
+        than ``least``, see ``finest_weight_scale``.
 
         Returns:
             The integers and how they stand for the weights.
@@ -91,7 +113,8 @@ class Lowering(CheckContext):
         dead = limit < whole * 2.0**-16
         if dead.any():
             self.warnings.append(f"layer {block.name!r}: {int(dead.sum())} output channels have (almost) no weights")
-        limit = np.where(dead, whole, limit)
+        steps = (spec.dtype.high - spec.dtype.low) / 2
+        limit = np.maximum(np.where(dead, whole, limit), np.asarray(least) * steps)
         params = from_range(spec, Range(-limit, limit))
         self.params[f"{block.name}/weight"] = params
         low = -params.dtype.high if spec.narrow else params.dtype.low

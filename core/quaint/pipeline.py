@@ -184,7 +184,7 @@ def load_model(source: Any, example_inputs: Any = None) -> ir.Model:
         modules = [cls.__module__.partition(".")[0] for cls in type(source).__mro__]
         key, what = next((module for module in modules if module in names), modules[0]), "model framework"
     frontend = registry().get("quaint_frontends", key, code="QM100", what=what)
-    return cast("ir.Model", frontend(source) if example_inputs is None else frontend(source, example_inputs))
+    return cast("ir.Model", frontend(source, **({} if example_inputs is None else {"example_inputs": example_inputs})))
 
 
 def canonical(model: ir.Model, config: Config) -> ir.Model:

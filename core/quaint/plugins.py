@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from quaint.errors import QuaintError
 from quaint.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from importlib.metadata import EntryPoint
 
 HOOKS = tuple(sorted(name for name in vars(hookspecs) if name.startswith("quaint_")))
@@ -56,11 +56,7 @@ class Registry:
         """Register one plugin and ask each of its hooks; whatever goes wrong is kept as its error."""
         try:
             plugin = load()
-            wanted = getattr(plugin, "QUAINT_API", hookspecs.API)
-            if wanted != hookspecs.API:
-                raise TypeError(f"made for version {wanted} of the hooks, this is version {hookspecs.API}")
-            self._manager.register(plugin, name)
-            self._manager.check_pending()
+            self._register(plugin, name)
             offers = {hook: self._ask(plugin, hook) for hook in HOOKS if self._implements(plugin, hook)}
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
             if self._manager.has_plugin(name):
@@ -72,6 +68,16 @@ class Registry:
                 self._offers[hook].setdefault(component.name, []).append(_Offer(component, name))
         listed = {hook: [component.name for component in components] for hook, components in offers.items()}
         self.plugins.append(PluginInfo(name, distribution, version, None, listed))
+
+    def _register(self, plugin: Any, name: str) -> None:
+        wanted = getattr(plugin, "QUAINT_API", hookspecs.API)
+        if wanted != hookspecs.API:
+            raise TypeError(f"made for version {wanted} of the hooks, this is version {hookspecs.API}")
+        self._manager.register(plugin, name)
+        self._manager.check_pending()
+        unmarked = [hook for hook in HOOKS if hasattr(plugin, hook) and not self._implements(plugin, hook)]
+        if unmarked:
+            raise TypeError(f"{unmarked[0]} is not a function marked with quaint.hookspecs.impl")
 
     def _implements(self, plugin: Any, hook: str) -> bool:
         return any(found.plugin is plugin for found in getattr(self._manager.hook, hook).get_hookimpls())

@@ -31,7 +31,7 @@ def resolve_specs(plan: Plan) -> dict[str, QuantSpec | None]:
         block = plan.producers.get(name)
         spec: QuantSpec | None
         if block is None:
-            spec = _input_spec(plan, name)
+            spec = _input_spec(plan)
         else:
             spec = block.pattern.output_spec(activation_spec(plan.target, plan.config, block), block, context)
         for reader, index in plan.consumers.get(name, []):
@@ -102,9 +102,11 @@ def _check_input_dtype(target: Target, wish: str | None) -> None:
         raise QuaintError("QT340", f"{target.name} takes no {wish} input", hint=f"it takes {listed}")
 
 
-def _input_spec(plan: Plan, name: str) -> QuantSpec:
+def _input_spec(plan: Plan) -> QuantSpec:
     target, wish = plan.target, plan.config.input_dtype
     spec = target.input or target.activation
+    if name in plan.typed_inputs:
+        _check_input_dtype(target, str(plan.values[plan.typed_inputs[name]].dtype).lower())
     if wish in {None, "float32"}:
         return spec
     _check_input_dtype(target, wish)

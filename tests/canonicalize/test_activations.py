@@ -86,6 +86,12 @@ def test_activation_moves_in_front_of_max_pool(
     assert [node.name for node in model.graph][1:] == ["act", "pool"]
 
 
+def test_activation_moves_in_front_of_many_pools(canonical: Canonical, ops: Ops) -> None:
+    body = " ".join(f"p{i + 1} = MaxPool <kernel_shape = [2,2]> (p{i})" for i in range(60))
+    model = canonical(f"(float[1,1,64,64] x) => (float[1,1,H,W] y) {{ p0 = Tanh (x) {body} y = Relu (p60) }}")
+    assert ops(model) == ["Tanh", "Relu", *["MaxPool"] * 60]
+
+
 def test_activation_stays_behind_a_pool_with_other_readers(canonical: Canonical, ops: Ops) -> None:
     model = canonical(
         """(float[N,2,4,4] x) => (float[N,2,2,2] y, float[N,2,2,2] p) {

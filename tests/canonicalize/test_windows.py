@@ -112,6 +112,16 @@ def test_other_padding_stays(
     assert ops(model) == ["Pad", "Conv"]
 
 
+def test_many_pads_in_a_row(canonical: Canonical, ops: Ops, rng: np.random.Generator) -> None:
+    body = " ".join(f"p{i + 1} = Pad (p{i}, pads)" for i in range(70))
+    model = canonical(
+        f"(float[1,1,3,3] p0) => (float[1,1,H,W] y) {{ {body} y = Conv (p70, w) }}",
+        w=weights(rng, 1, 1, 1, 1),
+        pads=np.array([0, 0, 1, 0, 0, 0, 0, 0]),
+    )
+    assert ops(model) == ["Conv"]
+
+
 def test_padding_with_axes(canonical: Canonical, ops: Ops, rng: np.random.Generator) -> None:
     model = canonical(
         "(float[N,2,8,8] x) => (float[N,2,H,W] y) { p = Pad (x, pads, , axes)  y = Conv (p, w) }",

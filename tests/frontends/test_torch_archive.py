@@ -14,12 +14,14 @@ import pytest
 
 from quaint.errors import QuaintError
 from quaint.frontends.limits import Limits
+from quaint.frontends.torch import load
 from quaint.frontends.torch_archive import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 
 
 class Sizes(torch.nn.Module):
@@ -86,6 +88,10 @@ def test_pickles_are_not_loaded(members: dict[str, bytes], tmp_path: Path) -> No
     torch.save((Evil(marker),), buffer)
     assert code(content(members | {samples: buffer.getvalue()})) == "QM190"
     assert code(content(members | {samples: pickle.dumps((Evil(marker),))})) == "QM190"
+    path = tmp_path / "evil.pt2"
+    path.write_bytes(content(members | {samples: buffer.getvalue()}))
+    with pytest.raises(QuaintError, match="QM190"):
+        load(path)
     assert not marker.exists()
 
 

@@ -86,7 +86,8 @@ SIMPLIFY: tuple[Pass, ...] = (
 FINISH: tuple[Pass, ...] = (sort_nodes, order_operands, name_everything, complete_shapes)
 PASSES: tuple[Pass, ...] = PREPARE + SIMPLIFY + FINISH
 
-_MAX_ROUNDS = 50
+#: A safeguard only: real models settle within about five.
+_MAX_ROUNDS = 1000
 
 __all__ = ["BATCH_KEY", "FINISH", "PASSES", "PREPARE", "SIMPLIFY", "Pass", "canonicalize"]
 
@@ -107,6 +108,9 @@ def canonicalize(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = N
             ``shapes`` is not possible.
     """
     editor = GraphEditor(model.clone())
+    for node in editor.graph.all_nodes():
+        for value in node.outputs:
+            value.const_value = None  # an exporter's note, which edits would make stale
     set_input_shapes(editor, shapes or {})
     for step in PREPARE:
         step(editor)

@@ -98,12 +98,20 @@ def clip_before_pool(editor: GraphEditor, node: ir.Node) -> bool:
 
     Requires: ``unify_clips``. Ensures: an activation stands next to its producer. Not if others read in between.
     """
+    changed = False
+    while (moved := _move_before_pool(editor, node)) is not None:
+        node, changed = moved, True
+    return changed
+
+
+def _move_before_pool(editor: GraphEditor, node: ir.Node) -> ir.Node | None:
+    """Move ``node`` in front of one pool; the node that then stands there, or None if it has to stay."""
     pool = producer(node.inputs[0], "MaxPool")
     if pool is None or _bounds(node) is None or len(pool.outputs) > 1 or sole_consumer(pool.outputs[0]) is not node:
-        return False
+        return None
     source = pool.inputs[0]
     if source is None or sole_consumer(source) is not pool:
-        return False
+        return None
     editor.replace(node.outputs[0], pool.outputs[0])
     clipped = editor.insert(
         node.op_type, [source, *node.inputs[1:]], before=pool, name=node.outputs[0].name, like=source
@@ -113,7 +121,7 @@ def clip_before_pool(editor: GraphEditor, node: ir.Node) -> bool:
     editor.swap_names(node, new)
     pool.replace_input_with(0, clipped)
     editor.erase(node)
-    return True
+    return new
 
 
 @each("Mul", "Div")

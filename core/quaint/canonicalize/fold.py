@@ -97,12 +97,14 @@ def _to_constant(editor: GraphEditor, node: ir.Node, array: np.ndarray) -> bool:
 def _outputs_to_constants(editor: GraphEditor, node: ir.Node, arrays: Sequence[np.ndarray]) -> bool:
     if node.graph is not editor.graph or any(value.is_graph_output() for value in node.outputs):
         return False
+    lifted = {}
     for value, array in zip(node.outputs, arrays, strict=True):
         if value.uses():
-            lifted = editor.constant(array, value.name or "constant")
-            value.replace_all_uses_with(lifted)
-            value.name, lifted.name = lifted.name, value.name
+            lifted[value] = editor.constant(array, value.name or "constant")
+            value.replace_all_uses_with(lifted[value])
     editor.erase(node)
+    for value, initializer in lifted.items():
+        initializer.name = value.name
     return True
 
 
@@ -118,6 +120,8 @@ def _inline_branches(editor: GraphEditor) -> bool:
         branch.outputs.clear()
         for name, value in tuple(branch.initializers.items()):
             del branch.initializers[name]
+            assert value.const_value is not None
+            value.const_value = ir.Tensor(value.const_value.numpy())  # not shared with the source, so it may be renamed
             value.name = editor.adopt_value_name(name)
             editor.graph.register_initializer(value)
         for inner in tuple(branch):

@@ -55,7 +55,7 @@ def lift_constants(editor: GraphEditor) -> bool:
     changed = False
     for node in editor.nodes("Constant"):
         tensor = ir.convenience.get_const_tensor(node.outputs[0])
-        if tensor is not None:
+        if tensor is not None and tensor.dtype != ir.DataType.STRING:
             lifted = editor.constant(tensor.numpy(), node.outputs[0].name or "constant")
             _stand_for(editor, node, lifted)
             changed = True
@@ -69,8 +69,8 @@ def _stand_for(editor: GraphEditor, node: ir.Node, lifted: ir.Value) -> None:
         editor.retype(node, "Identity", [lifted])
         return
     output.replace_all_uses_with(lifted)
-    output.name, lifted.name = f"{output.name}/lifted", output.name
     editor.erase(node)
+    lifted.name = output.name
 
 
 def convert_opset(editor: GraphEditor) -> bool:

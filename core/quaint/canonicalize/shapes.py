@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 BATCH = "N"
+#: Operators that onnx has no shape inference for; the result is shaped like the first input.
+_SAME_SHAPE = ("GroupNormalization", "MeanVarianceNormalization")
 
 
 def set_input_shapes(editor: GraphEditor, shapes: Mapping[str, Sequence[int]]) -> None:
@@ -86,7 +88,7 @@ def infer_shapes(editor: GraphEditor) -> bool:
     """
     proto = skeleton(editor.model)
     for node in proto.graph.node:
-        if node.op_type == "GroupNormalization" and not node.domain:  # onnx has no inference for it: as its input
+        if node.op_type in _SAME_SHAPE and not node.domain:
             node.op_type = "Identity"
             del node.input[1:], node.attribute[:]
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph

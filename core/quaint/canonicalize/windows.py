@@ -134,11 +134,19 @@ def add_bias(editor: GraphEditor, node: ir.Node) -> bool:
 
 
 @each("Conv", "AveragePool")
-def fold_pad(_editor: GraphEditor, node: ir.Node) -> bool:
+def fold_pad(editor: GraphEditor, node: ir.Node) -> bool:
     """Move a Pad with zeros of the spatial axes into the Conv or AveragePool that alone reads it.
 
     Requires: ``write_out_windows``. Ensures: no such Pad, unless an AveragePool would then count other elements.
     """
+    changed = False
+    while _fold_one_pad(editor, node):
+        changed = True
+    return changed
+
+
+def _fold_one_pad(editor: GraphEditor, node: ir.Node) -> bool:
+    """Fold the Pad right in front of ``node``, if that is exact."""
     pad = producer(node.inputs[0], "Pad")
     if pad is None or pad.inputs[0] is None or sole_consumer(pad.outputs[0]) is not node:
         return False
@@ -154,7 +162,7 @@ def fold_pad(_editor: GraphEditor, node: ir.Node) -> bool:
         _set_attributes(node, {"count_include_pad": 1})
     _set_attributes(node, {"pads": pads})
     node.replace_input_with(0, pad.inputs[0])
-    _editor.erase(pad)
+    editor.erase(pad)
     return True
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quaint.cli.session import Session
-from quaint.errors import INTERRUPTED, USAGE, QuaintError
+from quaint.errors import INTERRUPTED, QuaintError
 from quaint.plugins import registry
 from quaint.suggest import did_you_mean
 
@@ -62,13 +62,12 @@ def guarded(session: Session, run: Callable[[], Any]) -> Any:
         session.refuse(error)
         sys.exit(error.exit_code)
     except MemoryError:
-        error = QuaintError("QC250", "not enough memory", hint="try a smaller --batch-size")
-        session.refuse(error)
-        sys.exit(error.exit_code)
+        shortage = QuaintError("QC250", "not enough memory", hint="try a smaller --batch-size")
+        session.refuse(shortage)
+        sys.exit(shortage.exit_code)
     except click.UsageError as error:
         if session.json:
             session.print_json({"error": {"code": "QU100", "message": error.format_message(), "details": []}})
-        error.exit_code = USAGE
         raise
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)

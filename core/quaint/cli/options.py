@@ -11,8 +11,6 @@ from quaint.config import Config, parse_assignments, read_config
 from quaint.errors import QuaintError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from click.decorators import FC
 
 PATH = click.Path(path_type=Path)
@@ -20,7 +18,9 @@ LAYOUTS = click.Choice(["nchw", "nhwc"])
 
 model_argument = click.argument("model", type=PATH)
 target_option = click.option("--target", required=True, metavar="TARGET", help="The chip; see quaint targets.")
-layout_option = click.option("--layout", type=LAYOUTS, help="How the samples are laid out, where not as the model takes them.")
+layout_option = click.option(
+    "--layout", type=LAYOUTS, help="How the samples are laid out, where not as the model takes them."
+)
 force_option = click.option("--force", is_flag=True, help="Replace files that exist.")
 samples_option = click.option(
     "--samples", type=PATH, metavar="FILE", help="Samples: an .npz, an .npy, a folder of .npy or a folder of images."
@@ -38,14 +38,18 @@ _CONFIG = (
     click.option("--num-samples", type=int, metavar="N", help="How many samples to calibrate on."),
     click.option("-b", "--batch-size", type=int, metavar="N", help="Samples in a batch."),
     click.option("-e", "--epochs", type=int, metavar="N", help="How often to go through the samples."),
-    click.option("--input-dtype", type=click.Choice(["uint8", "int8", "float32"]), help="Integers that enter the chip."),
+    click.option(
+        "--input-dtype", type=click.Choice(["uint8", "int8", "float32"]), help="Integers that enter the chip."
+    ),
     click.option("--observer", metavar="NAME", help="How ranges are measured."),
     click.option("--quantizer", metavar="NAME", help="How scales are chosen from them."),
     click.option("--equalize", is_flag=True, help="Equalize weights across layers first: --quantizer equalize."),
     click.option("--seed", type=int, metavar="N", help="Of the random samples, where none are given."),
     click.option("--until", metavar="NODE", help="The last node to quantize."),
     click.option("--from", "from_node", metavar="NODE", help="The first node to quantize."),
-    click.option("--shape", "shapes", multiple=True, metavar="NAME=N,3,H,W", help="Shape of an input, to fix open sizes."),
+    click.option(
+        "--shape", "shapes", multiple=True, metavar="NAME=N,3,H,W", help="Shape of an input, to fix open sizes."
+    ),
 )
 
 

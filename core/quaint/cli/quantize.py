@@ -43,6 +43,7 @@ SHOWN_LAYERS = 40
 @pass_session
 def quantize(
     session: Session,
+    /,
     model: Path,
     target: str,
     samples: Path | None,
@@ -109,23 +110,24 @@ def _document(
 
 
 def _show(report: Report, written: Sequence[str], seconds: Mapping[str, float]) -> None:
-    from quaint.cli.console import noise, percent, print_lines, print_table, size
+    from quaint.cli.console import print_lines, print_table
+    from quaint.report.text import count, noise, percent, size
 
     columns = ("layer", "operation", ">bits", "output", ">noise", ">saturated", ">constants", ">MACs")
     rows = [
-        (x.name, x.op, x.bits, x.dtype, noise(x.noise), percent(x.saturated), size(x.parameter_bytes), f"{x.macs or 0:,}")
+        (x.name, x.op, x.bits, x.dtype, noise(x.noise), percent(x.saturated), size(x.parameter_bytes), count(x.macs))
         for x in report.layers[:SHOWN_LAYERS]
     ]
     print_table(columns, rows, f"{report.model} on {report.target}")
     if len(report.layers) > SHOWN_LAYERS:
         print_lines(f"... and {len(report.layers) - SHOWN_LAYERS} more: see report.html (--output) or --json")
     if report.host:
-        rows = [(layer["node"], layer["op"], layer["reason"]) for layer in report.host]
-        print_table(("on the host, in float", "operation", "why"), rows)
+        host = [(layer["node"], layer["op"], layer["reason"]) for layer in report.host]
+        print_table(("on the host, in float", "operation", "why"), host)
     ends = [f"noise at {name} {noise(value)}" for name, value in report.outputs.items()]
     same = [] if report.agreement is None else [f"same class as float {percent(report.agreement)}"]
     print_lines(", ".join([*ends, *same]) + f" of {report.samples} samples" * bool(same))
-    print_lines(f"{size(report.totals['parameter_bytes'])} of constants, {report.totals['macs']:,} MACs")
+    print_lines(f"{size(report.totals['parameter_bytes'])} of constants, {count(report.totals['macs'])} MACs")
     print_lines(*(f"wrote {path}" for path in written))
     slowest = max(seconds, key=lambda stage: seconds[stage])
     total = sum(seconds.values())

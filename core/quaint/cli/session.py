@@ -56,19 +56,30 @@ class Session:
             warnings.showwarning = show
             yield
 
-    def give(self, document: Mapping[str, Any], show: Callable[[], None]) -> None:
-        """The result: ``document`` as JSON, with the warnings so far, or what ``show`` prints."""
+    def give(self, document: Mapping[str, Any], show: Callable[[], None], error: QuaintError | None = None) -> None:
+        """The result: ``document`` as JSON, with the warnings so far, or what ``show`` prints.
+
+        Args:
+            document: plain data.
+            show: prints the same for people.
+            error: a result that is not as it should be; the process ends with the code of its kind.
+        """
         if self.json:
-            self.print_json({**document, "warnings": self.warnings})
+            what = {"error": _as_data(error)} if error else {}
+            self.print_json({**document, **what, "warnings": self.warnings})
         else:
             show()
+        if error:
+            self._say_error(error)
+            sys.exit(error.exit_code)
 
     def refuse(self, error: QuaintError) -> None:
         """An error that the user can mend: one line, then its details."""
         if self.json:
-            details = [one_line(line) for line in error.details]
-            what = {"code": error.code, "message": str(error).partition(": ")[2], "details": details}
-            self.print_json({"error": what, "warnings": self.warnings})
+            self.print_json({"error": _as_data(error), "warnings": self.warnings})
+        self._say_error(error)
+
+    def _say_error(self, error: QuaintError) -> None:
         self.say([str(error), *(f"  {one_line(line)}" for line in error.details)])
 
     def report_bug(self, error: Exception) -> None:
@@ -77,7 +88,9 @@ class Session:
         if self.json:
             self.print_json({"error": {"code": "bug", "message": what, "details": []}, "warnings": self.warnings})
         trace = "".join(traceback.format_exception(error)).splitlines()
-        self.say([*trace, f"error: this is a bug in Quaint or in a plugin ({what}); please report it with the lines above"])
+        self.say(
+            [*trace, f"error: this is a bug in Quaint or in a plugin ({what}); please report it with the lines above"]
+        )
 
     def say(self, lines: Iterable[str]) -> None:
         """Lines on standard error, without control characters."""
@@ -92,7 +105,12 @@ class Session:
 
 def to_json(document: Any) -> str:
     """Standard JSON; numbers that it has no form for (NaN, infinities) become null."""
-    return json.dumps(_finite(document), indent=2, allow_nan=False, ensure_ascii=False)
+    return json.dumps(_finite(document), indent=2, allow_nan=False)
+
+
+def _as_data(error: QuaintError) -> dict[str, Any]:
+    message = str(error).removeprefix(f"error[{error.code}]: ")
+    return {"code": error.code, "message": message, "details": [one_line(line) for line in error.details]}
 
 
 def _finite(value: Any) -> Any:

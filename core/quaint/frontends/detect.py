@@ -160,7 +160,7 @@ def _varint(file: BinaryIO) -> int | None:
 
 
 #: Formats that core reads, and the name of the front end of each.
-FRONTENDS = {"onnx": ".onnx", "keras": ".keras", "h5": ".h5", "pt2": ".pt2"}
+FRONTENDS = {"onnx": ".onnx", "keras": ".keras", "h5": ".h5", "pt2": ".pt2", "torch": ".pt2", "pickle": ".pt2"}
 
 
 def frontend_of(path: Path, known: Collection[str]) -> str:

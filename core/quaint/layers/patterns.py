@@ -60,12 +60,14 @@ class Computing(Pattern):
         """Weights from ONNX's order to the kernel's."""
         return weight
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
         source, out = context.edges(block)
-        weight, params = context.quantize_weight(block, block.constant("weight"), self.channel_axis)
+        bias = block.constant("bias")
+        least = context.finest_weight_scale(block, bias)
+        weight, params = context.quantize_weight(block, block.constant("weight"), self.channel_axis, least)
         acc_scale = params.scale * source.scale
         constants = {"weight": self.arrange(weight).astype(params.dtype.storage)}
-        constants["bias"] = context.quantize_bias(block, block.constant("bias"), acc_scale)
+        constants["bias"] = context.quantize_bias(block, bias, acc_scale)
         stage, attrs = requantization(context.target, acc_scale, out, clamp_of(block))
         attrs |= self.geometry(block) | {"input_zero_point": int(source.zero_point)}
         return Layer(self.kernel, block.inputs, block.outputs, constants | stage, attrs)
@@ -122,13 +124,16 @@ class MatMul(Pattern):
             return context.fail("its bias is not a constant vector")
         return True
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
         source, out = context.edges(block)
-        weight, params = context.quantize_weight(block, block.constant("weight"), 1)
+        width = graph.constant(block.bindings["weight"]).shape[1]
+        bias = block.constant("bias").reshape(-1) if "bias" in block.bindings else np.zeros(1)
+        bias = np.broadcast_to(bias, width)
+        least = context.finest_weight_scale(block, bias)
+        weight, params = context.quantize_weight(block, block.constant("weight"), 1, least)
         acc_scale = params.scale * source.scale
-        bias = block.constant("bias").reshape(-1) if "bias" in block.bindings else np.zeros(weight.shape[1])
         constants = {"weight": weight.astype(params.dtype.storage)}
-        constants["bias"] = context.quantize_bias(block, np.broadcast_to(bias, weight.shape[1]), acc_scale)
+        constants["bias"] = context.quantize_bias(block, bias, acc_scale)
         stage, attrs = requantization(context.target, acc_scale, out)
         attrs |= {"input_zero_point": int(source.zero_point)}
         return Layer("gemm", block.inputs, block.outputs, constants | stage, attrs)
@@ -172,7 +177,7 @@ class Add(Aligned):
             return context.fail("adds a constant")
         return True
 
-    def lower(self, block: Block, context: Lowering) -> list[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
         layers, names = self.align(block, context)
         out = context.params[block.outputs[0]]
         stage, attrs = requantization(context.target, out.scale, out, clamp_of(block))
@@ -198,7 +203,7 @@ class Concat(Aligned):
         axis = int(graph.attribute(block.node("Concat"), "axis"))
         return axis if axis >= 0 else axis + (graph.rank(block.nodes[0].outputs[0]) or 0)
 
-    def lower(self, block: Block, context: Lowering) -> list[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
         layers, names = self.align(block, context)
         return [*layers, Layer("concat", names, block.outputs, {}, {"axis": self.axis(block)})]
 
@@ -214,7 +219,7 @@ class Mul(Pattern):
             return context.fail("multiplies by a constant")
         return True
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
         x, y, out = context.edges(block)
         stage, attrs = requantization(context.target, x.scale * y.scale, out)
         attrs |= {"x_zero_point": int(x.zero_point), "y_zero_point": int(y.zero_point)}
@@ -237,7 +242,7 @@ class MaxPool(Passive):
     def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
         return op.MaxPool(x)
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: ARG002, D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: ARG002, D102
         found = attributes(block, "MaxPool", ("kernel_shape", *WINDOW, "ceil_mode"))
         return Layer("max_pool", block.inputs, block.outputs, {}, found | {"ceil_mode": bool(found["ceil_mode"])})
 
@@ -250,7 +255,7 @@ class Activation(Passive):
     def pattern(self, op: Builder, x: Any, low: Any, high: Any) -> Any:  # noqa: D102
         return op.Relu(x), op.Clip(x, low, high)
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
         low, high = bounds(context.params[block.outputs[0]], clamp_of(block))
         return Layer("clip", block.inputs, block.outputs, {}, {"low": low, "high": high})
 
@@ -272,7 +277,7 @@ class Move(Passive):
     def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:  # noqa: ARG002, D102
         return replace(spec, axis=None)
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: ARG002, D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: ARG002, D102
         node = block.nodes[0]
         if node.op_type == "Transpose":
             return Layer("transpose", block.inputs, block.outputs, {}, {"perm": list(graph.attribute(node, "perm"))})
@@ -294,7 +299,7 @@ class AveragePool(Averaging):
     def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
         return op.AveragePool(x)
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
         source, out = context.edges(block)
         found = attributes(block, "AveragePool", ("kernel_shape", "strides", "pads", "ceil_mode"))
         found["ceil_mode"] = bool(found["ceil_mode"])
@@ -319,7 +324,7 @@ class GlobalAveragePool(Averaging):
     def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
         return op.GlobalAveragePool(x)
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
         source, out = context.edges(block)
         area = float(np.prod([int(n or 0) for n in context.shape(block.inputs[0])[2:]]))
         stage, attrs = self.average(context, source, area, out)
@@ -335,7 +340,7 @@ class Table(Pattern):
     def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
         return op.Mul(x, op.Sigmoid(x)), op.one_of(*self.op_types)(x)
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
         source, out = context.edges(block)
         integers = np.arange(source.dtype.low, source.dtype.high + 1)
         table = out.quantize(apply(block, source.dequantize(integers)), context.target.rounding)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quaint.calibrate import Range
-from quaint.numerics import QuantParams, ScaleKind
+from quaint.numerics import FixedPoint, QuantParams, ScaleKind
 from quaint.patterns import Sharing
 
 if TYPE_CHECKING:
@@ -94,21 +94,28 @@ def from_range(spec: QuantSpec, seen: Range) -> QuantParams:
     """Parameters that cover a range under a spec.
 
     Symmetric: ``scale = limit / high`` with the largest magnitude ``limit``; power-of-two scales divide by half the width of
-    the integers (127.5 at 8 bits) and round the exponent. Asymmetric: the range, widened to hold zero, over the width.
-    A tensor that is always zero gets scale 1.
+    the integers (127.5 at 8 bits) and round the exponent; fixed-point scales are ``2**-FixedPoint.bits_for(limit)``.
+    Asymmetric: the range, widened to hold zero, over the width. A tensor that is always zero gets scale 1, a channel that is
+    always zero the least scale of the others, so that it outweighs none of them in the next layer.
     """
     dtype = spec.dtype
     if not spec.symmetric:
         low, high = np.minimum(seen.low, 0), np.maximum(seen.high, 0)
-        scale = _single(np.where(high > low, (high - low) / (dtype.high - dtype.low), 1.0))
+        scale = _single(_filled((high - low) / (dtype.high - dtype.low)))
         return QuantParams(scale, dtype, np.rint(dtype.low - low / scale).astype(np.int64), spec.axis)
     limit = np.maximum(np.abs(seen.low), np.abs(seen.high)) if dtype.signed else np.maximum(seen.high, 0)
+    if spec.scale is ScaleKind.FIXED_POINT:
+        return QuantParams(np.exp2(-FixedPoint.bits_for(_filled(limit), dtype)), dtype, axis=spec.axis)
     steps = (dtype.high - dtype.low) / 2 if dtype.signed and spec.scale is not ScaleKind.FLOAT else dtype.high
-    scale = np.where(limit > 0, limit / steps, 1.0)
-    scale = _single(scale)
+    scale = _single(_filled(limit / steps))
     if spec.scale is not ScaleKind.FLOAT:
         scale = power_of_two(scale, nearest=spec.round_exponent == "nearest")
     return QuantParams(scale, dtype, axis=spec.axis)
+
+
+def _filled(scale: np.ndarray) -> np.ndarray:
+    """Scales with a stand-in for those that are zero."""
+    return np.where(scale > 0, scale, np.min(scale, where=scale > 0, initial=np.inf) if np.any(scale > 0) else 1.0)
 
 
 def _single(scale: np.ndarray) -> np.ndarray:

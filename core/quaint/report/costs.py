@@ -22,7 +22,9 @@ def _macs(node: ir.Node) -> int:
     """Outputs times the length of the sum behind each; for a transposed convolution, inputs times what each adds to."""
     if node.op_type not in {"Conv", "ConvTranspose", "Gemm", "MatMul"}:
         return 0
-    x, weight = (tuple(size if isinstance(size, int) else 1 for size in graph.dims(value) or ()) for value in node.inputs[:2])
+    x, weight = (
+        tuple(size if isinstance(size, int) else 1 for size in graph.dims(value) or ()) for value in node.inputs[:2]
+    )
     out = tuple(size if isinstance(size, int) else 1 for size in graph.dims(node.outputs[0]) or ())
     if node.op_type == "Conv":
         return math.prod(out[1:]) * math.prod(weight[1:])

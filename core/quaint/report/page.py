@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, StrictUndefined
 
+from quaint.report import text
+
 if TYPE_CHECKING:
-    from quaint.report.report import LayerReport, Report
+    from quaint.report.report import Report
 
 #: Ends of the axis of the error bars: noise-to-signal power, on a logarithmic scale.
 BEST, WORST = 1e-6, 1.0
@@ -20,7 +22,7 @@ GOOD, POOR = 1e-3, 1e-2
 def render(report: Report) -> str:
     """The page."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"noise": _noise, "percent": _percent, "count": _count, "bytes": _bytes, "scale": _scale}
+    environment.filters |= {f.__name__: f for f in (text.noise, text.percent, text.count, text.size, text.scale)}
     environment.globals |= {"bar": bar, "grade": grade, "bar_width": BAR_WIDTH}
     source = files("quaint.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     worst = sorted((layer for layer in report.layers if layer.noise), key=lambda layer: -(layer.noise or 0))
@@ -40,31 +42,3 @@ def grade(noise: float | None) -> str:
     if noise is None or noise >= POOR:
         return "poor"
     return "good" if noise < GOOD else "fair"
-
-
-def _noise(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3%}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
-
-
-def _count(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
-
-
-def _bytes(value: int) -> str:
-    return f"{value:,} B" if value < 1 << 14 else f"{value / 1024:,.1f} KiB"
-
-
-def _scale(layer: LayerReport) -> str:
-    """The scale, powers of two as such; where there are several, the least and the greatest."""
-    values: Any = layer.scale if isinstance(layer.scale, list) else [layer.scale]
-    ends = sorted({min(values), max(values)})
-    return " … ".join(_one_scale(value) for value in ends)
-
-
-def _one_scale(value: float) -> str:
-    mantissa, exponent = math.frexp(value)
-    return f"2^{exponent - 1}" if mantissa == 0.5 else f"{value:.4g}"

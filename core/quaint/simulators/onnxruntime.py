@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from quaint.simulators.base import accepted, part
 from quaint.simulators.reference import Reference
 from quaint.simulators.tracing import Tracer
-from quaint.simulators.tracing_graph import OPSET, Graph, Kind, Untraceable
-from quaint.simulators.tracing_values import Interval, Real, Traced
+from quaint.simulators.tracing_edges import check, incoming, outgoing, stored_type
+from quaint.simulators.tracing_graph import IR_VERSION, OPSET, Graph, Untraceable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
 
     from quaint.arithmetic import Kernel
     from quaint.integer import IntegerModel, Layer
+    from quaint.simulators.tracing_values import Real, Shape, Traced
 
     Array = NDArray[Any]
 
 #: Optimizers that would fold a multiplication into the sum of products before it, and so change roundings.
 UNSAFE_OPTIMIZERS = ("ConvMulFusion", "MatMulScaleFusion")
-
-#: IR version of the graphs, as old as their operators allow.
-IR_VERSION = 10
 
 
 class Segment:
@@ -65,64 +63,41 @@ class Segment:
         made = self._kernels[layer.op](self._tracer, *given, **layer.constants, **layer.attributes)
         outputs = dict(zip(layer.outputs, made if isinstance(made, tuple) else (made,), strict=True))
         for name, value in outputs.items():
-            self._hold(name, value)
+            check(self._model, name, value)
         self._values.update(outputs)
         self.made.update(outputs)
 
     def _value(self, name: str) -> Traced | Real:
         """A tensor made by the segment, or a new input of it."""
         if name not in self._values:
-            params, place = self._model.tensors.get(name), f"i{len(self.inputs)}"
-            shape = self._model.shapes[name]
-            if params is None:
-                self._values[name] = Real(shape, place)
-            else:
-                interval = Interval.of(params.dtype.low, params.dtype.high)
-                kind = Kind.holding(interval.limit)
-                value = self._tracer.graph.cast(place, kind)
-                self._values[name] = self._tracer.value(value, shape, interval, kind)
+            place = f"i{len(self.inputs)}"
+            self._values[name] = incoming(self._tracer, self._model, name, place)
             self.inputs[name] = place
         return self._values[name]
 
-    def _hold(self, name: str, value: Traced | Real) -> None:
-        """Hold a kernel to the integers that its output is declared in."""
-        self._tracer.check(value)
-        params = self._model.tensors.get(name)
-        if isinstance(value, Traced) and params is not None:
-            bounds = value.interval.hull()
-            if bounds.low[0] < params.dtype.low or bounds.high[0] > params.dtype.high:
-                raise Untraceable(f"'{name}' is not proven to be {params.dtype}")
-
     def session(self, outputs: Iterable[str], threads: int) -> ort.InferenceSession:
         """A session that makes the tensors ``outputs``, in that order."""
-        graph, results = self._tracer.graph, []
-        for name in outputs:
-            value = self._values[name]
-            if isinstance(value, Real):
-                results.append((graph.node("Identity", value.name), TensorProto.FLOAT))
-            else:
-                to = helper.np_dtype_to_tensor_dtype(self._model.tensors[name].dtype.storage)
-                results.append((graph.cast(self._tracer.tensor(value).name, to), to))
+        graph, model = self._tracer.graph, self._model
+        results = [
+            (outgoing(self._tracer, model, name, self._values[name]), stored_type(model, name)) for name in outputs
+        ]
         proto = helper.make_graph(
             graph.nodes,
             "segment",
             [
-                helper.make_tensor_value_info(place, self._type(name), self._axes(name))
+                helper.make_tensor_value_info(place, stored_type(model, name), _axes(model.shapes[name]))
                 for name, place in self.inputs.items()
             ],
-            [helper.make_tensor_value_info(name, to, None) for name, to in results],
+            [helper.make_tensor_value_info(name, kind, None) for name, kind in results],
             [numpy_helper.from_array(array, name) for name, array in graph.constants.items()],
         )
-        opset = helper.make_opsetid("", OPSET)
-        made = helper.make_model(proto, opset_imports=[opset], ir_version=IR_VERSION)
+        opsets = [helper.make_opsetid("", OPSET)]
+        made = helper.make_model(proto, opset_imports=opsets, ir_version=IR_VERSION)
         return _session(made.SerializeToString(), threads)
 
-    def _type(self, name: str) -> int:
-        params = self._model.tensors.get(name)
-        return TensorProto.FLOAT if params is None else helper.np_dtype_to_tensor_dtype(params.dtype.storage)
 
-    def _axes(self, name: str) -> list[int | str]:
-        return ["N" if size is None else size for size in self._model.shapes[name]]
+def _axes(shape: Shape) -> list[int | str]:
+    return ["N" if size is None else size for size in shape]
 
 
 def _session(model: bytes, threads: int) -> ort.InferenceSession:

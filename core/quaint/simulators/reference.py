@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quaint.errors import QuaintError
+from quaint.simulators.base import accepted, part
 from quaint.simulators.exact import Exact
-from quaint.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,11 +36,11 @@ class Reference:
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """The tensors ``outputs`` for ``feeds``; see ``Simulator.run``."""
         wanted = tuple(self.model.outputs if outputs is None else outputs)
-        part = self._part(feeds, wanted)
-        values = {name: self._accept(name, value) for name, value in feeds.items()}
+        layers = part(self.model, feeds, wanted).layers
+        values = {name: self._exact(name, value) for name, value in feeds.items()}
         arithmetic = Exact()
-        last_use = {name: layer for layer in part.layers for name in layer.inputs}
-        for layer in part.layers:
+        last_use = {name: layer for layer in layers for name in layer.inputs}
+        for layer in layers:
             given = (values[name] for name in layer.inputs)
             made = self._kernels[layer.op](arithmetic, *given, **layer.constants, **layer.attributes)
             made = made if isinstance(made, tuple) else (made,)
@@ -53,28 +52,10 @@ class Reference:
                     values.pop(name, None)
         return {name: self._stored(name, values[name]) for name in wanted}
 
-    def _part(self, feeds: Mapping[str, Array], wanted: Sequence[str]) -> IntegerModel:
-        """The layers between ``feeds`` and ``wanted``."""
-        known = {name for layer in self.model.layers for name in layer.outputs}.union(self.model.inputs)
-        for name in (*feeds, *wanted):
-            if name not in known:
-                raise QuaintError("QC212", f"no tensor '{name}'", where=self.model.name, hint=did_you_mean(name, known))
-        try:
-            return self.model.cut(tuple(feeds), wanted)
-        except KeyError as error:
-            hint = f"feed all of: {', '.join(self.model.inputs)}"
-            raise QuaintError(
-                "QC212", f"tensor '{error.args[0]}' is missing", where=self.model.name, hint=hint
-            ) from None
-
-    def _accept(self, name: str, value: Array) -> Array:
+    def _exact(self, name: str, value: Array) -> Array:
         """A user's array as the arithmetic takes it."""
-        params = self.model.tensors.get(name)
-        if params is None:
-            return np.asarray(value, np.float32)
-        if not np.issubdtype(value.dtype, np.integer) or _outside(value, params.dtype):
-            raise QuaintError("QC213", f"values that are not {params.dtype}", where=name, hint="quantize them first")
-        return value.astype(np.int64)
+        given = accepted(self.model, name, value)
+        return given.astype(np.int64) if name in self.model.tensors else given
 
     def _check(self, layer: Layer, name: str, value: Array) -> None:
         """Hold a kernel to the integers that its output is declared in."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quaint.simulators.tracing_graph import Graph, Kind, Tensor
-from quaint.simulators.tracing_rounding import check, emit, narrowed
+from quaint.simulators.tracing_rounding import emit, narrowed
 from quaint.simulators.tracing_sources import Existing
 from quaint.simulators.tracing_values import Interval, Real, Traced, whole
 
@@ -53,18 +53,11 @@ class Emitter:
     def tensor(self, x: Traced) -> Tensor:
         """``x`` in the graph, with nothing pending."""
         if x not in self._emitted:
-            plain = isinstance(x.source, Existing) and not x.settled and not x.bias.any()
-            self._emitted[x] = x.source.value if plain else emit(self.graph, x, fast=self._fast)
+            if isinstance(x.source, Existing) and not x.settled and not x.bias.any():
+                self._emitted[x] = x.source.value
+            else:
+                self._emitted[x] = emit(self.graph, x, fast=self._fast)
         return self._emitted[x]
-
-    def check(self, x: Traced | Real) -> None:
-        """Whether ``x`` can be put into the graph.
-
-        Raises:
-            Untraceable: if it cannot.
-        """
-        if isinstance(x, Traced):
-            check(x)
 
     def shape(self, x: Traced | Real) -> Shape:
         """Shape of ``x``; None for the batch."""

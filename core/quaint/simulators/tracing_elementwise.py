@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from quaint.numerics import Rounding
     from quaint.simulators.tracing_values import Whole
 
-#: Beyond this, no number below 2**63 keeps more than a sign; rounding gives the same.
-_FARTHEST_SHIFT = 64
+#: From here on, all shifts of numbers below 2**61 round alike: less than half is left of them.
+_FARTHEST_SHIFT = 62
 
 
 class Elementwise(Emitter):
@@ -94,6 +94,8 @@ class Elementwise(Emitter):
         if not places.any():
             return x
         if (places > _FARTHEST_SHIFT).any():
+            if x.interval.limit >= 1 << (_FARTHEST_SHIFT - 1):
+                raise Untraceable("a far shift of 64-bit numbers")
             places = whole(np.minimum(places, _FARTHEST_SHIFT))
         if x.settled:
             x = self._settled(x)

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 #: The version of the default operator domain that graphs are written in.
 OPSET = 21
 
-#: Results of these must not be scaled or shifted by the next operator unfenced; see ``Graph.fenced``.
-_FUSIBLE = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
+#: IR version of the files, as old as their operators and metadata allow.
+IR_VERSION = 10
+
+#: Sums of products, and what optimizers join with them; see ``Graph.fenced``.
+_FUSIBLE = frozenset({"Conv", "ConvTranspose", "MatMul", "Add", "Sub", "Mul", "Div"})
 
 
 class Untraceable(Exception):  # noqa: N818 - names what the operation is
@@ -80,22 +83,22 @@ class Graph:
         self.constants: dict[str, Array] = {}
         self._given = dict(given or {})
         self._alive: list[Array] = []
-        self._known: dict[Any, tuple[str, ...]] = {}
+        self._known: dict[Any, str] = {}
         self._producers: dict[str, str] = {}
 
     def node(self, op: str, *inputs: str, **attributes: Any) -> str:
-        """Emit an operator with one output and return the output's name."""
-        return self.nodes_of(op, inputs, 1, **attributes)[0]
-
-    def nodes_of(self, op: str, inputs: tuple[str, ...], outputs: int, **attributes: Any) -> tuple[str, ...]:
-        """Emit an operator and return the names of its outputs."""
+        """The name of what an operator with one output makes of ``inputs``; emitted unless it has been."""
         key = op, inputs, repr(sorted(attributes.items()))
         if key not in self._known:
-            names = tuple(f"v{len(self.nodes)}_{i}" if i else f"v{len(self.nodes)}" for i in range(outputs))
-            self.nodes.append(helper.make_node(op, inputs, names, **attributes))
-            self._producers.update(dict.fromkeys(names, op))
-            self._known[key] = names
+            self._known[key] = self.fresh(op, *inputs, **attributes)
         return self._known[key]
+
+    def fresh(self, op: str, *inputs: str, **attributes: Any) -> str:
+        """The same, emitted in any case, so that the name is nobody else's."""
+        name = f"_v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
+        self._producers[name] = op
+        return name
 
     def constant(self, array: Array) -> str:
         """The name of a value that holds ``array`` in its own type."""
@@ -103,16 +106,16 @@ class Graph:
         digest = hashlib.sha256(np.ascontiguousarray(array).data).digest()
         key = array.dtype.str, array.shape, digest
         if key not in self._known:
-            name = f"c{len(self.constants)}"
+            name = f"_c{len(self.constants)}"
             self.constants[name] = array
-            self._known[key] = (name,)
-        return self._known[key][0]
+            self._known[key] = name
+        return self._known[key]
 
     def shaped(self, original: Any, array: Array) -> Array:
         """``array``, known to hold the same numbers as ``original`` in a shape of its own."""
         name = self._given.get(id(original))
         if name is not None and array is not original:
-            if array.shape != np.shape(original):
+            if array.size > 1 and array.shape != np.shape(original):
                 name = self.node("Reshape", name, self.constant(np.asarray(array.shape, np.int64)))
             self._given[id(array)] = name
             self._alive.append(array)

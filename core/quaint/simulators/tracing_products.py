@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -221,7 +222,7 @@ class Convolution:
         xs, ws = pieces(self.x_interval, nx), pieces(weights, nw)
         for i, (x_place, x_bounds) in enumerate(xs):
             for j, (w_place, _) in enumerate(ws):
-                for begin, end in zip(edges, edges[1:], strict=False):
+                for begin, end in pairwise(edges):
                     x_next = xs[i + 1][0] if i + 1 < nx else None
                     w_next = ws[j + 1][0] if j + 1 < nw else None
                     part = Part(x_place, x_next, w_place, w_next, (self.channel_axis, begin, end))

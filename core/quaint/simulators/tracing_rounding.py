@@ -200,7 +200,7 @@ def _tie_units(rounding: Rounding, bits: Whole, step: Whole) -> Whole:
 
 def one_tap(graph: Graph, shape: Shape, name: str, weight: Whole, bias: Whole) -> str:
     """``name * weight + bias`` by channel: a depthwise convolution. ``shape`` is that of the result."""
-    channels = shape[1]
+    channels = shape[1] or 0
     inputs = [name, graph.constant(np.broadcast_to(weight.astype(np.float32).ravel(), channels).reshape(-1, 1, 1, 1))]
     if bias.any():
         inputs.append(graph.constant(np.broadcast_to(bias.astype(np.float32).ravel(), channels)))
@@ -246,7 +246,7 @@ def _offset_kind(x: Traced) -> Kind:
     return Kind.holding(max(x.rounded.mapped(limits).limit, x.interval.limit, _limit(x.offset)))
 
 
-def check(x: Traced) -> None:
+def check_kinds(x: Traced) -> None:
     """Whether ``emit`` can do it.
 
     Raises:

@@ -129,7 +129,10 @@ class Clip:
 
     def then(self, low: Whole | None, high: Whole | None) -> Clip:
         """This clip followed by another."""
-        return Clip(*(_clipped(limit, low, high, other) for limit, other in ((self.low, low), (self.high, high))))
+        return Clip(
+            low if self.low is None else _clipped(self.low, low, high),
+            high if self.high is None else _clipped(self.high, low, high),
+        )
 
     def moved(self, offset: Whole) -> Clip:
         """The limits of ``x + offset``, those of ``x`` being these."""
@@ -143,15 +146,13 @@ class Clip:
 
     def __call__(self, x: Whole) -> Whole:
         """``x`` within the limits."""
-        return _clipped(x, self.low, self.high, x)
+        return _clipped(x, self.low, self.high)
 
     def __bool__(self) -> bool:
         return self.low is not None or self.high is not None
 
 
-def _clipped(x: Whole | None, low: Whole | None, high: Whole | None, otherwise: Whole | None) -> Any:
-    if x is None:
-        return otherwise
+def _clipped(x: Whole, low: Whole | None, high: Whole | None) -> Whole:
     if low is not None:
         x = np.maximum(x, low)
     return whole(x if high is None else np.minimum(x, high))
@@ -201,12 +202,17 @@ class Traced:
     def plus(self, constant: Whole) -> Traced:
         """The value plus a constant that does not change its shape."""
         if not self.settled:
-            return replace(self, bias=whole(self.bias + constant))
-        return replace(self, offset=whole(self.offset + constant), limits=self.limits.moved(constant))
+            return replace(self, bias=_sum(self.bias, constant))
+        return replace(self, offset=_sum(self.offset, constant), limits=self.limits.moved(constant))
 
     def clipped(self, low: Whole | None, high: Whole | None) -> Traced:
         """The value within limits."""
         return replace(self, limits=self.limits.then(low, high))
+
+
+def _sum(x: Whole, y: Whole) -> Whole:
+    """``x + y``; ``y`` itself if there is nothing to add, so that a constant given by name keeps it."""
+    return whole(x + y) if x.any() else y
 
 
 @dataclass(frozen=True)

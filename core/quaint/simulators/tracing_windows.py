@@ -47,6 +47,14 @@ def _steps(
     return [window_steps(*axis, ceil_mode=ceil_mode) for axis in axes]
 
 
+def _borders(
+    shape: Shape, extents: Sequence[int], strides: Sequence[int], pads: Sequence[int], steps: Sequence[int]
+) -> list[int]:
+    """Pads for just so many windows, whichever way they were counted."""
+    axes = zip(spatial(shape), extents, strides, pads[: len(extents)], steps, strict=True)
+    return [*pads[: len(extents)], *(max((count - 1) * s + e - n - begin, 0) for n, e, s, begin, count in axes)]
+
+
 def _conv_rows(weight: NDArray[Any]) -> NDArray[Any]:
     return weight.reshape(len(weight), -1)
 
@@ -118,16 +126,16 @@ class Windows(Emitter):
         """Largest value of each window."""
         if self.tensor(x).kind is Kind.INT64:
             raise Untraceable("a pooling of numbers beyond 2**53")
-        steps = _steps(x.shape, _extents(kernel_shape, dilations), strides, pads, ceil_mode=ceil_mode)
+        extents = _extents(kernel_shape, dilations)
+        steps = _steps(x.shape, extents, strides, pads, ceil_mode=ceil_mode)
         return self._moved(
             x,
             (*x.shape[:2], *steps),
             "MaxPool",
             kernel_shape=[*kernel_shape],
             strides=[*strides],
-            pads=[*pads],
+            pads=_borders(x.shape, extents, strides, pads, steps),
             dilations=[*dilations],
-            ceil_mode=int(ceil_mode),
         )
 
     def sum_pool(
@@ -138,8 +146,6 @@ class Windows(Emitter):
         if channels is None:
             raise Untraceable("an unknown number of channels")
         steps = _steps(x.shape, kernel_shape, strides, pads, ceil_mode=ceil_mode)
-        axes = zip(spatial(x.shape), kernel_shape, strides, pads[:rank], steps, strict=True)
-        ends = [max((count - 1) * s + k - n - begin, 0) for n, k, s, begin, count in axes]
-        ones = np.ones((channels, 1, *kernel_shape), np.int8)
-        borders = [*pads[:rank], *ends]
+        ones = np.ones((channels, 1, *kernel_shape), np.int64)
+        borders = _borders(x.shape, kernel_shape, strides, pads, steps)
         return self.conv(x, ones, strides=strides, pads=borders, dilations=[1] * rank, group=channels)

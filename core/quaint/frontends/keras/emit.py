@@ -100,11 +100,9 @@ class Emitter:
         """An initializer; the same name with the same content (a layer that is called twice) gives the same one."""
         data = np.ascontiguousarray(array, dtype=dtype).reshape(np.shape(array))
         known = self.initializers.get(name)
-        if known is not None and known.const_value is not None:
-            if np.array_equal(known.const_value.numpy(), data):
-                return known
-            name = self.unique(name)
-        self._names.add(name)
+        if known is not None and known.const_value is not None and np.array_equal(known.const_value.numpy(), data):
+            return known
+        name = self.unique(name)
         value = ir.Value(
             name=name,
             type=ir.TensorType(ir.DataType.from_numpy(data.dtype)),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quaint import graph
+from quaint.layers.output import clamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quaint.numerics import QuantParams
-    from quaint.patterns import CheckContext
+    from quaint.patterns import Block, CheckContext
 
     Floats = NDArray[np.float64]
 
@@ -91,19 +93,34 @@ def is_depthwise(node: ir.Node) -> bool:
     return weight is not None and group > 1 and weight.shape[:2] == (group, 1)
 
 
-def max_pool_fits(context: CheckContext, node: ir.Node, sizes: Sequence[int]) -> bool:
-    """Whether a MaxPool is square, unpadded, undilated, of one of ``sizes``, and covers its map exactly."""
+def pool_pads(node: ir.Node, padding: str) -> list[int] | None:
+    """Borders of a layer's max pooling, which the layer's own padding decides; None where the node's windows are others.
+
+    ``valid``: none, and what is left over at the end is dropped; else as in TensorFlow, the odd row at the end.
+    """
+    kernel, stride = graph.attribute(node, "kernel_shape")[0], graph.attribute(node, "strides")[0]
+    sizes, pooled = (list(map(int, (graph.dims(value) or ())[2:])) for value in (node.inputs[0], node.outputs[0]))
+    wanted = [(n - kernel) // stride + 1 if padding == "valid" else -(-n // stride) for n in sizes]
+    totals = [max((out - 1) * stride + kernel - n, 0) for out, n in zip(wanted, sizes, strict=True)]
+    begins = [total // 2 for total in totals]
+    found = list(graph.attribute(node, "pads", (0, 0)))[:2]
+    if wanted != pooled or begins != found:
+        return None
+    return [*begins, *(total - begin for total, begin in zip(totals, begins, strict=True))]
+
+
+def max_pool_fits(context: CheckContext, node: ir.Node, sizes: Sequence[tuple[int, int]], padding: str) -> bool:
+    """Whether a MaxPool is square, undilated, of one of ``sizes`` (window and stride), and padded as its layer is."""
     kernel, strides = graph.attribute(node, "kernel_shape"), graph.attribute(node, "strides")
-    size = graph.dims(node.inputs[0]) or ()
-    if kernel[0] != kernel[1] or strides[0] != strides[1] or kernel[0] not in sizes:
-        listed = " or ".join(f"{n}x{n}" for n in sizes)
-        return context.fail(f"max pooling {kernel[0]}x{kernel[1]}, stride {strides[0]}: only {listed}, square")
-    if any(graph.attribute(node, "pads", ())) or any(step != 1 for step in graph.attribute(node, "dilations", ())):
-        return context.fail("max pooling with padding or dilation")
-    if strides[0] > kernel[0]:
-        return context.fail("max pooling with a stride larger than its window")
-    if any((int(n or 0) - kernel[0]) % strides[0] for n in size[2:]):
-        return context.fail(f"max pooling leaves a row or column of its {size[2]}x{size[3]} map over")
+    if kernel[0] != kernel[1] or strides[0] != strides[1] or (kernel[0], strides[0]) not in sizes:
+        listed = " or ".join(f"{n}x{n} with stride {stride}" for n, stride in sizes)
+        return context.fail(f"max pooling {kernel[0]}x{kernel[1]} with stride {strides[0]}: only {listed}, square")
+    if any(step != 1 for step in graph.attribute(node, "dilations", ())):
+        return context.fail("dilated max pooling")
+    if pool_pads(node, padding) is None:
+        shape = "x".join(map(str, (graph.dims(node.inputs[0]) or ())[2:]))
+        asked = "no padding" if padding == "valid" else "padding 'same' (the odd row at the end)"
+        return context.fail(f"max pooling of a {shape} map with pads {list(graph.attribute(node, 'pads', ()))}: it needs {asked}")
     return True
 
 
@@ -132,24 +149,35 @@ def zero_point(source: QuantParams, channels: int) -> NDArray[np.int64]:
     return np.array(np.broadcast_to(source.zero_point, (channels,)), np.int64)
 
 
-def pool_attributes(node: Any) -> dict[str, list[int]]:
-    """Window and strides of a MaxPool as plain data; nothing without one."""
+def pool_attributes(node: ir.Node | None, padding: str) -> dict[str, list[int]]:
+    """Window, strides and borders of a MaxPool as plain data; nothing without one."""
     if node is None:
         return {}
-    return {"pool": list(graph.attribute(node, "kernel_shape")), "pool_strides": list(graph.attribute(node, "strides"))}
+    names = {"pool": "kernel_shape", "pool_strides": "strides"}
+    found = {key: list(graph.attribute(node, name)) for key, name in names.items()}
+    return found | {"pool_pads": pool_pads(node, padding) or [0] * 4}
 
 
-def is_input(value: ir.Value) -> bool:
-    """Whether a value is the model's input, or a mere cast of it."""
-    return _entering(value).is_graph_input()
+def pixels(shape: Sequence[int | None]) -> int:
+    """Pixels of a map [N, C, ...]."""
+    return math.prod(int(n or 0) for n in shape[2:])
 
 
-def is_signed_input(value: ir.Value) -> bool:
-    """Whether the model's input is typed int8."""
-    return str(_entering(value).dtype) == "INT8"
+def weights_of(context: CheckContext, value: ir.Value) -> NDArray[Any] | None:
+    """The constant weights; fails the check and gives None where they are computed."""
+    found = graph.constant(value)
+    if found is None:
+        context.fail("its weights are not constant")
+    return found
 
 
-def _entering(value: ir.Value) -> ir.Value:
-    producer = value.producer()
-    cast = producer is not None and producer.op_type == "Cast" and producer.inputs[0]
-    return cast or value
+def clamps_at_zero(context: CheckContext, block: Block) -> bool:
+    """Whether the block's Clip, if it has one, starts at 0: the chip's activation is a ReLU, bounded or not."""
+    clamp = clamp_of(block)
+    return clamp is None or clamp[0] == 0 or context.fail(f"its Clip starts at {clamp[0]}, not at 0")
+
+
+def leaves(value: ir.Value) -> bool:
+    """Whether only the host reads a value: it is the last layer's."""
+    readers = [user for user, _ in value.uses()]
+    return all(user.op_type in HOST_TAIL and leaves(user.outputs[0]) for user in readers)

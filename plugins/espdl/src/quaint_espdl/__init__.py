@@ -11,8 +11,12 @@ from quaint.hookspecs import impl
 @impl
 def quaint_targets() -> Iterable[Lazy]:
     """The chips."""
-    yield Lazy("esp32p4", "quaint_espdl.targets:ESP32P4", "ESP32-P4: int8 or int16, power-of-two scales for each channel")
-    yield Lazy("esp32s3", "quaint_espdl.targets:ESP32S3", "ESP32-S3: int8 or int16, power-of-two scales for a whole tensor")
+    yield Lazy(
+        "esp32p4", "quaint_espdl.targets:ESP32P4", "ESP32-P4: int8 or int16, power-of-two scales for each channel"
+    )
+    yield Lazy(
+        "esp32s3", "quaint_espdl.targets:ESP32S3", "ESP32-S3: int8 or int16, power-of-two scales for a whole tensor"
+    )
 
 
 @impl

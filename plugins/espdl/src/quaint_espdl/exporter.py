@@ -110,7 +110,7 @@ def _write_last(writer: GraphWriter, model: IntegerModel) -> Iterator[str]:
 def _host_nodes(model: NDArray[np.uint8]) -> Sequence[onnx.NodeProto]:
     import onnx
 
-    return onnx.load_from_string(model.tobytes()).graph.node
+    return tuple(onnx.load_from_string(model.tobytes()).graph.node)
 
 
 def _random_feeds(writer: GraphWriter, model: IntegerModel) -> dict[str, NDArray[Any]]:

@@ -40,7 +40,9 @@ def conv_transpose(writer: GraphWriter, layer: Layer) -> None:
         size = [(n - 1) * step + 1 + more for n, step, more in zip(shape[2:], strides, extra, strict=True)]
         spread = writer.scratch(f"{source}_spread", (1, *size, shape[1]), tensor)
         attributes = {"stride": tuple(strides), "output_padding": tuple(extra)}
-        writer.node("InsertZeros", f"{layer.name}_InsertZeros", (source,), (spread,), writer.params(tensor), **attributes)
+        writer.node(
+            "InsertZeros", f"{layer.name}_InsertZeros", (source,), (spread,), writer.params(tensor), **attributes
+        )
         source = spread
     weight = layer.constants["weight"]
     spatial = tuple(range(2, weight.ndim))
@@ -51,7 +53,12 @@ def conv_transpose(writer: GraphWriter, layer: Layer) -> None:
 
 
 def _convolution(
-    writer: GraphWriter, layer: Layer, source: str, weight: NDArray[Any], group: int, given: Mapping[str, tuple[int, ...]]
+    writer: GraphWriter,
+    layer: Layer,
+    source: str,
+    weight: NDArray[Any],
+    group: int,
+    given: Mapping[str, tuple[int, ...]],
 ) -> None:
     kind = WeightKind.CONV if group == 1 else WeightKind.DEPTHWISE
     inputs = (source, *_parameters(writer, layer, weight, kind))
@@ -99,7 +106,7 @@ def average_pool(writer: GraphWriter, layer: Layer) -> None:
 
 
 def _pool(writer: GraphWriter, layer: Layer, op_type: str, **attributes: Any) -> None:
-    source, output, rank = _over_map(writer, layer)
+    source, output = _over_map(writer, layer)
     given = {name: tuple(layer.attributes[name]) for name in ("kernel_shape", "strides")}
     pads = tuple(layer.attributes["pads"])
     if layer.attributes["ceil_mode"]:
@@ -121,15 +128,15 @@ def _whole_windows(
 
 def global_average_pool(writer: GraphWriter, layer: Layer) -> None:
     """Average over the map."""
-    source, output, _ = _over_map(writer, layer)
+    source, output = _over_map(writer, layer)
     writer.node("GlobalAveragePool", layer.name, (source,), (output,), writer.params(layer.outputs[0]))
 
 
-def _over_map(writer: GraphWriter, layer: Layer) -> tuple[str, str, int]:
-    """Names of input and output, channel last, and their rank."""
+def _over_map(writer: GraphWriter, layer: Layer) -> tuple[str, str]:
+    """Names of input and output, channel last."""
     rank = len(writer.shape(layer.inputs[0]))
     source = writer.take(layer.inputs[0], channel_last(rank))
-    return source, writer.declare(layer.outputs[0], channel_last(rank)), rank
+    return source, writer.declare(layer.outputs[0], channel_last(rank))
 
 
 def add(writer: GraphWriter, layer: Layer) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quaint.quantized import Quantized
-    from quaint_espdl.elements import EspdlModel
+    from quaint_espdl.elements import EspdlModel, EspdlTensor, ValueInfo
 
 
 def summary(quantized: Quantized, model: EspdlModel) -> dict[str, Any]:
@@ -18,9 +18,10 @@ def summary(quantized: Quantized, model: EspdlModel) -> dict[str, Any]:
         in, or ``host``.
     """
     graph = model.graph
+    named: tuple[ValueInfo | EspdlTensor, ...] = (*graph.value_info, *graph.initializers)
     tensors: dict[str, dict[str, Any]] = {
         info.name: {"shape": list(info.dims), "dtype": info.dtype.name.lower(), "exponents": list(info.exponents)}
-        for info in (*graph.value_info, *graph.initializers)
+        for info in named
     }
     for tensor in graph.initializers:
         tensors[tensor.name]["layout"] = tensor.layout

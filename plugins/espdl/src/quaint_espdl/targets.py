@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quaint.numerics import IntType, QuantSpec, Rounding, ScaleKind
 from quaint.target import Target
+from quaint_espdl.limits import refusals
 from quaint_espdl.patterns import PATTERNS
 
 INT8 = IntType(8, signed=True)
@@ -29,7 +30,8 @@ ESP32P4 = Target(
     activation_bits=(8, 16),
     host=HOST,
     exporter="espdl",
-    limits={"alignment": ALIGNMENT, "accumulator_bits": {8: 32, 16: 40}},
+    limits={"alignment": ALIGNMENT, "accumulator_bits": {8: 32, 16: 40}, "max_shift": {8: 24, 16: 24}},
+    check=refusals,
 )
 
 ESP32S3 = Target(
@@ -45,5 +47,6 @@ ESP32S3 = Target(
     activation_bits=(8, 16),
     host=HOST,
     exporter="espdl",
-    limits={"alignment": ALIGNMENT, "accumulator_bits": {8: 20, 16: 40}},
+    limits={"alignment": ALIGNMENT, "accumulator_bits": {8: 20, 16: 40}, "max_shift": {8: 12, 16: 24}},
+    check=refusals,
 )

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from quaint_espdl.elements import LAYOUT_PREFIX, DataType, EspdlNode, EspdlTensor, ValueInfo
 
 if TYPE_CHECKING:

@@ -1,0 +1,101 @@
+"""Layers traced one by one to bodies of ONNX functions, from stored integers to stored integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx
+from onnx import compose, helper, numpy_helper
+
+from quaint.simulators.tracing import Tracer
+from quaint.simulators.tracing_edges import check, incoming, outgoing
+from quaint.simulators.tracing_graph import OPSET, Graph, Untraceable
+from quaint.simulators.tracing_values import Real
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from quaint.arithmetic import Kernel
+    from quaint.integer import IntegerModel, Layer
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a function does.
+
+    Args:
+        inputs: formal names, tensors first, then constants.
+        outputs: formal names.
+        nodes: operators, constants included.
+        opsets: version of each operator domain.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[onnx.NodeProto, ...]
+    opsets: dict[str, int]
+
+    def function(self, domain: str, name: str) -> onnx.FunctionProto:
+        """The body as a function."""
+        imports = [helper.make_opsetid(key, version) for key, version in sorted(self.opsets.items())]
+        return helper.make_function(domain, name, self.inputs, self.outputs, self.nodes, imports)
+
+
+class FunctionTracer(Tracer):
+    """A ``Tracer`` that may hold float models too: the function boundary keeps them apart from what is exact.
+
+    Args:
+        graph: where nodes go.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph, fast=False)
+        self.opsets = {"": OPSET}
+
+    def host(self, xs: Sequence[Real], model: NDArray[np.uint8]) -> tuple[Real, ...]:
+        """The nodes of a float model."""
+        proto = onnx.load_model_from_string(model.tobytes())
+        opsets = {entry.domain: entry.version for entry in proto.opset_import}
+        if proto.functions or (self.graph.nodes and opsets.get("", OPSET) != OPSET):
+            raise Untraceable("a float model with functions, or in an operator set of its own")
+        self.opsets |= opsets
+        graph = compose.add_prefix(proto, f"_host{len(self.graph.nodes)}.").graph
+        for value, x in zip(graph.input, xs, strict=True):
+            self.graph.nodes.append(helper.make_node("Identity", [x.name], [value.name]))
+        for tensor in graph.initializer:
+            self.graph.nodes.append(_constant(tensor))
+        self.graph.nodes.extend(graph.node)
+        return tuple(Real(_shape(value), value.name) for value in graph.output)
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+
+
+def _constant(tensor: onnx.TensorProto) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [tensor.name], value=tensor)
+
+
+def trace(model: IntegerModel, layer: Layer, kernel: Kernel) -> Body:
+    """The body of ``layer``.
+
+    Raises:
+        Untraceable: if it has no exact form, or its results are not proven to be of their type.
+    """
+    formals = {id(array): key for key, array in layer.constants.items()}
+    tracer = FunctionTracer(Graph(formals))
+    places = [f"_x{i}" for i in range(len(layer.inputs))]
+    given = [incoming(tracer, model, name, place) for name, place in zip(layer.inputs, places, strict=True)]
+    made = kernel(tracer, *given, **layer.constants, **layer.attributes)
+    values = dict(zip(layer.outputs, made if isinstance(made, tuple) else (made,), strict=True))
+    for name, value in values.items():
+        check(model, name, value)
+    outputs = tuple(outgoing(tracer, model, name, value) for name, value in values.items())
+    constants = (_constant(numpy_helper.from_array(a, name)) for name, a in tracer.graph.constants.items())
+    nodes = (*constants, *tracer.graph.nodes)
+    return Body((*places, *layer.constants), outputs, nodes, tracer.opsets)

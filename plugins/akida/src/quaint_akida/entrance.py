@@ -1,0 +1,94 @@
+"""The model's input: which integers enter, and a channel-last input, whose transposition costs nothing on these chips."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from quaint import graph
+from quaint.integer import Layer
+from quaint.numerics import IntType, QuantParams, QuantSpec, ScaleKind
+from quaint.patterns import Builder, Pattern
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from quaint.config import Config
+    from quaint.lower import Lowering
+    from quaint.patterns import Block, CheckContext
+
+INT8 = IntType(8, signed=True)
+CHANNELS_LAST = (0, 3, 1, 2)
+
+
+def _source(value: ir.Value) -> ir.Value:
+    """What a value is a mere cast or rearrangement of."""
+    producer = graph.producer(value, "Cast", "Transpose", "Reshape")
+    source = producer.inputs[0] if producer is not None else None
+    return value if source is None else _source(source)
+
+
+def is_input(value: ir.Value) -> bool:
+    """Whether a value is the model's input, cast or rearranged at the most."""
+    return _source(value).is_graph_input()
+
+
+def takes_image(value: ir.Value, config: Config) -> bool:
+    """Whether an entering value goes to the input layer for 8-bit images.
+
+    That layer takes 1 or 3 channels of unsigned integers; everything else takes signed ones.
+    """
+    from quaint_akida.common import is_depthwise
+
+    channels = (graph.dims(value) or (0, 0))[1]
+    readers = [user for user, _ in value.uses()]
+    convolved = all(user.op_type == "Conv" and not is_depthwise(user) for user in readers)
+    unsigned = config.input_dtype in {None, "float32", "uint8"} and str(_source(value).dtype) != "INT8"
+    return is_input(value) and channels in {1, 3} and unsigned and convolved
+
+
+def entering_spec(spec: QuantSpec, value: ir.Value, config: Config) -> QuantSpec:
+    """How an entering value is quantized: an image as the target says, anything else as int8 with fractional bits."""
+    if takes_image(value, config):
+        return spec
+    axis = spec.axis if graph.rank(value) == 4 else None
+    return replace(spec, dtype=INT8, symmetric=True, scale=ScaleKind.FIXED_POINT, axis=axis)
+
+
+def signed_input_fits(context: CheckContext, value: ir.Value) -> bool:
+    """Whether a layer that is no input layer for images may read the model's input: only int8 enters there."""
+    if context.config.input_dtype != "uint8" and str(_source(value).dtype) != "UINT8":
+        return True
+    return context.fail("uint8 enters only through a convolution (not depthwise) of 1 or 3 channels: use int8 here")
+
+
+class ChannelsLast(Pattern):
+    """An input laid out [N, H, W, C]: as the chip has it, so that the transposition to ONNX's order is no work."""
+
+    def pattern(self, op: Builder, x: Any, shape: Any) -> Any:  # noqa: D102
+        return op.Transpose(x), op.Reshape(x, shape)
+
+    def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:  # type: ignore[override]  # noqa: D102
+        node = block.nodes[0]
+        if not is_input(x):
+            return context.fail("a tensor inside the network keeps its layout")
+        if node.op_type == "Transpose":
+            return graph.attribute(node, "perm") == CHANNELS_LAST or context.fail("only from [N, H, W, C] to [N, C, H, W]")
+        shape = graph.dims(node.outputs[0]) or ()
+        return (len(shape) == 4 and shape[1] == 1) or context.fail("only to one channel, [N, 1, H, W]")
+
+    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:  # noqa: ARG002, D102
+        return None
+
+    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:  # noqa: ARG002, D102
+        spec = entering_spec(spec, block.nodes[0].outputs[0], context.config)
+        return replace(spec, axis=None if spec.axis is None or block.node("Reshape") else 3)
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+        source, node = context.params[block.inputs[0]], block.nodes[0]
+        axis = None if source.axis is None else 1
+        context.refine(block.outputs[0], QuantParams(source.scale, source.dtype, source.zero_point, axis))
+        if node.op_type == "Transpose":
+            return Layer("transpose", block.inputs, block.outputs, {}, {"perm": list(CHANNELS_LAST)})
+        size = context.shape(block.outputs[0])[1:]
+        return Layer("reshape", block.inputs, block.outputs, {}, {"shape": [0, *(int(n or 0) for n in size)]})

@@ -1,0 +1,161 @@
+"""Akida 2's scales: 8-bit mantissas and shifts for biases, bounds and outputs, and weights that make them exact.
+
+Weights take the scales of their input channels in, so every channel of every tensor may have a scale of its own. Scaling
+out is ``round(v * M * 2**-S)`` with a mantissa M of up to 8 bits. The weights' scale is chosen a little coarser than it need
+be so that ``M * 2**-S`` is exact: the next layer's input has exactly the scale that it counts on. Of the mantissas near the
+finest one that is taken at which the bias loses least in its own 8 bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quaint import graph
+from quaint.layers.output import clamp_of
+from quaint.numerics import IntType, QuantParams, QuantSpec
+from quaint.patterns import Pattern
+from quaint_akida import akida2_kernels, common
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quaint.lower import Lowering
+    from quaint.patterns import Block, CheckContext
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+INT8 = IntType(8, signed=True)
+#: Right shifts that scale-out can do: a field of 6 signed bits that counts left shifts (hardware pages of Akida 2).
+SHIFT_LOW, SHIFT_HIGH = -31, 32
+#: How many mantissas are tried for the sake of the bias: weights become less than 1/32 coarser.
+CANDIDATES = 4
+
+
+def encode(value: Floats, bits: int, *, signed: bool) -> tuple[Ints, Ints]:
+    """Whole numbers as mantissas of ``bits`` bits and left shifts: ``value ~ mantissa << shift``, the mantissa to the nearest."""
+    room = bits - signed
+    magnitude = np.maximum(np.abs(value), 1.0)
+    shift = np.maximum(np.ceil(np.log2(magnitude + 2.0**-8)).astype(np.int64) - room, 0)
+    mantissa = np.rint(np.ldexp(value, -shift))
+    over = np.abs(mantissa) > (1 << room) - 1
+    shift, mantissa = shift + over, np.where(over, np.rint(np.ldexp(value, -shift - 1)), mantissa)
+    return mantissa.astype(np.int64), shift
+
+
+@dataclass(frozen=True)
+class ScaleOut:
+    """``accumulator * mantissa * 2**-shift`` gives the output's integers exactly where weights have the scale ``weight``."""
+
+    weight: Floats
+    mantissa: Ints
+    shift: Ints
+
+    @classmethod
+    def finest(cls, limit: Floats, out: Floats, high: int, coarser: int = 0) -> ScaleOut:
+        """The finest scale of weights that is not below ``limit``, or one some steps of the mantissa coarser.
+
+        Args:
+            limit: the least scale of each filter at which its weights fit.
+            out: the output's scale of each filter, times the pixels of a sum over the map.
+            high: the output's largest integer. The mantissa has so few bits that the product of the accumulator and the
+                mantissa stays below 2**31 up to 1.25 times that output.
+            coarser: steps of the mantissa above the finest.
+        """
+        ratio = limit / out
+        peak = np.ceil(np.log2(1.25 * (high + 1) / ratio))
+        bits = np.clip(31 - peak, 1, 8)
+        shift = np.clip(bits - np.frexp(ratio)[1], SHIFT_LOW, SHIFT_HIGH).astype(np.int64)
+        mantissa = np.maximum(np.ceil(np.ldexp(ratio, shift) * (1 - 1e-12)), 1) + coarser
+        full = (mantissa >= 2**bits) & (shift > SHIFT_LOW)
+        mantissa = np.minimum(np.where(full, np.ceil(mantissa / 2), mantissa), 2**bits - 1)
+        shift = shift - full
+        return cls(np.ldexp(mantissa, -shift) * out, mantissa.astype(np.int64), shift)
+
+
+class Scaled(Pattern):
+    """A layer with weights that ends in scale-out, or in its accumulator where it is the last."""
+
+    #: Bits of the accumulator where it leaves the chip.
+    accumulator_bits = 28
+
+    def is_last(self, block: Block, context: CheckContext) -> bool:
+        """Whether no layer of the chip follows and nothing happens to the sum: then the accumulator itself leaves."""
+        plain = block.node("Relu", "Clip", "MaxPool", "GlobalAveragePool") is None
+        return plain and (context.config.until in block.node_names or common.leaves(block.nodes[-1].outputs[0]))
+
+    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
+        """Integers of the wished width after a ReLU, unsigned if 4 bits wide; 8 bits elsewhere."""
+        if self.is_last(block, context):
+            return None
+        bits = spec.dtype.bits if block.node("Relu", "Clip") is not None else 8
+        axis = None if graph.rank(block.nodes[-1].outputs[0]) == 2 else spec.axis
+        return replace(spec, dtype=IntType(bits, signed=bits > 4), axis=axis)
+
+    def products(
+        self, block: Block, context: Lowering, weight: Floats, source: QuantParams, *, pixels: int = 1
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Constants and attributes from folded weights (filters first) to the output.
+
+        Args:
+            block: the layer.
+            context: of the lowering.
+            weight: weights times the scales of their input channels.
+            source: the input; its zero point goes into the bias.
+            pixels: pixels that a global average sums.
+        """
+        high = context.weight_spec(block).dtype.high
+        limit = common.largest(weight) / high
+        bias = block.constant("bias") if "bias" in block.bindings else np.zeros(len(weight))
+        zeros = common.zero_point(source, weight.shape[1]).reshape(1, -1, *[1] * (weight.ndim - 2))
+
+        def integers(scale: Floats) -> Ints:
+            whole = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
+            return np.clip(whole, -high, high).astype(np.int64)
+
+        def whole_bias(scale: Floats) -> Floats:
+            return np.asarray(bias / scale - (integers(scale) * zeros).sum(axis=tuple(range(1, weight.ndim))))
+
+        if self.is_last(block, context):
+            scale, dtype = limit, IntType(self.accumulator_bits, signed=True)
+            context.refine(block.outputs[0], QuantParams(limit, dtype, axis=1))
+            constants, attributes = {}, {"output_bits": self.accumulator_bits}
+        else:
+            out = context.params[block.outputs[0]]
+            ends = [ScaleOut.finest(limit, out.scale * pixels, out.dtype.high, n) for n in range(CANDIDATES)]
+            best = np.argmin([_loss(whole_bias(end.weight)) * end.weight for end in ends], axis=0)
+            scale, mantissa, shift = (
+                np.choose(best, [getattr(end, name) for end in ends]) for name in ("weight", "mantissa", "shift")
+            )
+            constants = {"output_scale": mantissa, "output_shift": shift} | _activation(block, scale)
+            attributes = {"output_bits": out.dtype.bits}
+            self._report(block, context, scale < limit * (1 - 1e-9), "weights were clipped, its output's range is too small")
+        mantissas, shifts = encode(whole_bias(scale), 8, signed=True)
+        self._report(block, context, shifts > akida2_kernels.LARGEST_SHIFT, "biases do not fit")
+        constants |= {"weight": integers(scale).astype(np.int8), "bias": mantissas, "bias_shift": shifts}
+        return constants, attributes
+
+    def _report(self, block: Block, context: Lowering, hit: NDArray[np.bool_], what: str) -> None:
+        if hit.any():
+            context.warnings.append(f"layer {block.name!r}: {what} ({int(hit.sum())} filters)")
+
+
+def _loss(value: Floats) -> Floats:
+    """What is lost of whole numbers in 8 bits and a shift."""
+    mantissa, shift = encode(value, 8, signed=True)
+    return np.abs(np.ldexp(mantissa.astype(np.float64), shift) - value)
+
+
+def _activation(block: Block, scale: Floats) -> dict[str, Ints]:
+    """The bound of a ReLU in steps of ``scale``: 8 bits and a shift; the largest of both where there is none."""
+    clamp = clamp_of(block)
+    if clamp is None:
+        return {}
+    if np.isinf(clamp[1]):
+        largest = np.full(len(scale), akida2_kernels.LARGEST_SHIFT)
+        return {"max_value": np.full(len(scale), 127), "max_value_shift": largest}
+    value, shift = encode(clamp[1] / scale, 8, signed=False)
+    return {"max_value": value, "max_value_shift": shift}

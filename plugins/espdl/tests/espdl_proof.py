@@ -1,0 +1,126 @@
+"""What the tests of this plugin share: small models, quantization, and the proof that a file computes what was simulated."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+from espdl_interpreter import Interpreter
+
+from quaint.config import Config
+from quaint.pipeline import quantize
+from quaint_espdl import targets
+from quaint_espdl.container import read
+from quaint_espdl.exporter import export
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from quaint.quantized import Quantized
+    from quaint.target import Target
+    from quaint_espdl.elements import EspdlModel
+
+    Array = NDArray[Any]
+
+ROOT = Path(__file__).parents[3]
+DATA = Path(os.environ.get("QUAINT_TEST_DATA", ROOT.parent / "shared/data"))
+DIGITS = ROOT / "examples/digits"
+TARGETS: dict[str, Target] = {"esp32p4": targets.ESP32P4, "esp32s3": targets.ESP32S3}
+
+
+class Net:
+    """A float model under construction: ``net.add("Relu", x)`` appends a node and gives its output."""
+
+    def __init__(self, **inputs: Sequence[int | str]) -> None:
+        self.inputs = {name: ir.val(name, ir.DataType.FLOAT, shape) for name, shape in inputs.items()}
+        self.nodes: list[ir.Node] = []
+        self.constants: list[ir.Value] = []
+
+    def __getitem__(self, name: str) -> ir.Value:
+        return self.inputs[name]
+
+    def constant(self, array: Array) -> ir.Value:
+        value = ir.val(f"c{len(self.constants)}", const_value=ir.tensor(array, name=f"c{len(self.constants)}"))
+        self.constants.append(value)
+        return value
+
+    def add(self, op_type: str, *inputs: ir.Value | Array, **attributes: Any) -> ir.Value:
+        values = [value if isinstance(value, ir.Value) else self.constant(value) for value in inputs]
+        node = ir.node(op_type, values, attributes, name=f"{op_type.lower()}{len(self.nodes)}")
+        node.outputs[0].name = f"t{len(self.nodes)}"
+        node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        self.nodes.append(node)
+        return node.outputs[0]
+
+    def model(self, *outputs: ir.Value) -> ir.Model:
+        graph = ir.Graph(
+            list(self.inputs.values()),
+            outputs,
+            nodes=self.nodes,
+            initializers=self.constants,
+            opset_imports={"": 21},
+            name="net",
+        )
+        return ir.Model(graph, ir_version=10)
+
+
+def quantized(model: ir.Model, target: str, samples: Any = None, **config: Any) -> Quantized:
+    """The model for a target; without samples, normal random ones of its inputs."""
+    if samples is None:
+        random = np.random.default_rng(1)
+        samples = {
+            value.name: random.normal(size=[8 if isinstance(n, ir.SymbolicDim) else n for n in value.shape or ()])
+            for value in model.graph.inputs
+        }
+    samples = {name: np.asarray(values, np.float32) for name, values in samples.items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "QC202")  # few samples are enough here
+        return quantize(model, TARGETS[target], samples, Config(**config))
+
+
+def arrangements(array: Array) -> list[Array]:
+    """An array as the model has it, and channel last."""
+    return [array, np.moveaxis(array, 1, -1)] if array.ndim > 2 else [array]
+
+
+def assert_same(actual: Array, expected: Array, what: str) -> None:
+    """Equal in one of the arrangements; floats within what the runtime's own test allows."""
+
+    def equal(array: Array) -> bool:
+        if array.shape != actual.shape:
+            return False
+        return np.allclose(actual, array, atol=2e-5) if array.dtype.kind == "f" else np.array_equal(actual, array)
+
+    assert actual.dtype == expected.dtype, what
+    assert any(equal(array) for array in arrangements(expected)), what
+
+
+def prove(result: Quantized) -> EspdlModel:
+    """Export, read back, interpret: the file must give what the reference simulator gives, and hold it as a test vector."""
+    files = export(result, "net")
+    assert files == export(result, "net"), "not the same bytes again"
+    model = read(files[f"net.{result.target.name}.espdl"])
+    integer, random = result.integer, np.random.default_rng(0)
+    feeds = {}
+    for name in integer.integer_inputs:
+        dtype, shape = integer.tensors[name].dtype, [n or 1 for n in integer.shapes[name]]
+        feeds[name] = random.integers(dtype.low, dtype.high, shape, dtype.storage, endpoint=True)
+    for name, tensor in zip(feeds, model.graph.test_inputs, strict=True):
+        assert_same(tensor.array, feeds[name], name)
+    twins = {outer: inner for inner, outer in result.twins.items()}
+    wanted = [twins.get(tensor.name, tensor.name) for tensor in model.graph.test_outputs]
+    simulated = result.simulator("reference").run(feeds, wanted)
+    interpreter = Interpreter(model)
+    outputs = interpreter.run({tensor.name: tensor.array for tensor in model.graph.test_inputs})
+    for info in interpreter.graph.value_info:
+        assert interpreter.values[info.name].shape == info.dims, info.name
+    for name, tensor in zip(wanted, model.graph.test_outputs, strict=True):
+        assert_same(tensor.array, simulated[name], name)
+        assert_same(outputs[tensor.name], tensor.array, name)
+    return model

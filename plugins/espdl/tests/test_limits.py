@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from espdl_proof import Net, prove, quantized
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from quaint.errors import QuaintError
+from quaint.integer import Layer
+from quaint_espdl.limits import reach
+
+
+def net_of_gemm(weight: Any, bias: Any) -> tuple[ir.Model, str]:
+    net = Net(x=("N", weight.shape[1]))
+    x = net.add("Gemm", net["x"], weight.astype(np.float32), bias.astype(np.float32), transB=1)
+    return net.model(x), "gemm0"
+
+
+def shifts(model: ir.Model, target: str, samples: Any = None) -> list[Any]:
+    layers = quantized(model, target, samples).integer.integer_layers
+    return [layer.constants["shift"] for layer in layers if "weight" in layer.constants]
+
+
+@pytest.mark.parametrize("target", ["esp32p4", "esp32s3"])
+def test_an_output_finer_than_its_accumulator_goes_through_the_accumulators_scale(target: str) -> None:
+    model, _ = net_of_gemm(np.array([[1.0, -1.0]]), np.zeros(1))
+    samples = {"x": np.linspace(1, 2, 40)[:, None] + np.array([0, 1e-5])}  # large inputs, tiny differences
+    result = quantized(model, target, samples)
+    assert [layer.op for layer in result.integer.integer_layers] == ["gemm", "requantize"]
+    assert result.integer.integer_layers[0].constants["shift"].min() == 0
+    assert prove(result).graph.nodes[1].op_type == "RequantizeLinear"
+
+
+@pytest.mark.parametrize(("target", "limit"), [("esp32p4", 24), ("esp32s3", 12)])
+def test_no_shift_is_beyond_what_the_accumulator_can_reach(target: str, limit: int) -> None:
+    weight = np.array([[2.0**-12, 2.0**-12], [1.0, 1.0]]) if target == "esp32p4" else np.full((2, 2), 2.0**-12)
+    model, _ = net_of_gemm(weight, np.array([100.0, 100.0]))
+    (shift,) = shifts(model, target)
+    assert 0 <= shift.min() <= shift.max() <= limit
+
+
+def test_a_channel_with_a_large_bias_gets_weights_coarse_enough_for_it() -> None:
+    model, _ = net_of_gemm(np.array([[1e-4, 1e-4], [1.0, 1.0]]), np.array([3e4, 1.0]))
+    result = quantized(model, "esp32p4", {"x": np.random.default_rng(0).normal(size=(64, 2)) * 1e-3})
+    assert not any("biases" in line for line in result.warnings)
+    assert np.abs(result.integer.integer_layers[0].constants["bias"]).max() < 2**31
+    prove(result)
+
+
+def test_a_channel_that_can_leave_the_20_bit_accumulator_is_named() -> None:
+    model, name = net_of_gemm(np.ones((3, 400)), np.zeros(3))
+    assert [line for line in quantized(model, "esp32s3").warnings if name in line and "20-bit" in line]
+    assert not quantized(model, "esp32p4").warnings
+
+
+@pytest.mark.parametrize("dtype", [ir.DataType.UINT8, ir.DataType.INT32])
+def test_integer_inputs_that_the_runtime_lacks_are_refused(dtype: ir.DataType) -> None:
+    net = Net(x=("N", 4))
+    net["x"].type = ir.TensorType(dtype)
+    x = net.add("Cast", net["x"], to=1)
+    model = net.model(net.add("Gemm", x, np.ones((4, 4), np.float32)))
+    with pytest.raises(QuaintError) as caught:
+        quantized(model, "esp32p4", {"x": np.zeros((40, 4))})
+    assert "the runtime takes int8 or int16" in caught.value.details[0]
+
+
+small = st.integers(-128, 127)
+
+
+@given(weight=arrays(np.int64, (5, 3), elements=small), bias=arrays(np.int64, 3, elements=st.integers(-999, 999)), data=st.data())
+def test_no_partial_sum_goes_beyond_the_reach(weight: Any, bias: Any, data: st.DataObject) -> None:
+    x = data.draw(arrays(np.int64, 5, elements=small))
+    layer = Layer("gemm", ("x",), ("y",), {"weight": weight, "bias": bias})
+    order = data.draw(st.permutations(range(5)))
+    sums = bias + np.cumsum(x[order, None] * weight[order], axis=0)
+    assert (np.abs(sums) <= reach(layer, -128, 127)).all()
