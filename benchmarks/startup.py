@@ -6,7 +6,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LIMIT_SECONDS = 0.3
 RUNS = 7

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +12,10 @@ import quaint
 from benchmarks.data import DIGITS, real_model
 from quaint.floatmodel import FloatModel
 from quaint.pipeline import load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 LIMIT_RATIO = 0.5
 ROUNDS = 7
@@ -22,7 +25,10 @@ TARGETS = ("esp32p4", "esp32s3", "onnx-qdq", "akida2")
 
 def measure() -> Iterator[str]:
     """The float model and the simulator in turn, several rounds; the ratio of the medians."""
-    models = {"MobileNetV2": real_model("mobilenet_v2_100_224.onnx"), "digits-residual": DIGITS / "digits-residual.onnx"}
+    models = {
+        "MobileNetV2": real_model("mobilenet_v2_100_224.onnx"),
+        "digits-residual": DIGITS / "digits-residual.onnx",
+    }
     for name, path in models.items():
         if path is None:
             yield f"throughput: {name}: skipped, QUAINT_TEST_DATA is absent"

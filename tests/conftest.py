@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from quaint.pipeline import quantize
 from quaint.plugins import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from quaint.quantized import Quantized
+    from quaint.target import Target
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 
@@ -84,3 +89,30 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def digits() -> Path:
     """The folder of the digits example."""
     return DIGITS
+
+
+@pytest.fixture(scope="session")
+def demo() -> Target:
+    """The demo chip, without a plugin."""
+    names: dict[str, Target] = {}
+    exec(PARTS, names)
+    return replace(names["DEMO8"], exporter=None)
+
+
+@pytest.fixture(scope="session")
+def quantized(demo: Target) -> Quantized:
+    """The digits on the demo chip."""
+    return quantize(DIGITS / "digits.onnx", demo, DIGITS / "calibration.npz")
+
+
+@pytest.fixture(scope="session")
+def saved_bytes(quantized: Quantized) -> bytes:
+    return quantized.to_bytes()
+
+
+@pytest.fixture
+def saved(saved_bytes: bytes, plugins: Path, tmp_path: Path) -> Path:  # noqa: ARG001 - the file names the plugin's target
+    """The digits on the demo chip, in a file."""
+    path = tmp_path / "digits.demo8.onnx"
+    path.write_bytes(saved_bytes)
+    return path

@@ -17,6 +17,7 @@ import pytest
 from quaint.testing.builder import Builder
 
 PACKAGES = Path(__file__).parent / "outside_packages"
+HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
 
 
 @dataclass(frozen=True)
@@ -164,3 +165,18 @@ def test_damaged_package_is_reported_and_harms_nobody(files: tuple[Path, Path], 
     assert done.returncode == 2
     assert "error[QT300]" in done.stderr
     assert "plugin wren 1.2.3 does not work: ModuleNotFoundError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [
+        ("add-a-chip", "quaint-wren/src/quaint_wren/hard_swish.py"),
+        ("add-a-chip", "quaint-wren/tests/test_wren.py"),
+        ("custom-pattern", "quaint-wren-extras/src/quaint_wren_extras/table.py"),
+        ("custom-pattern", "quaint-wren-extras/src/quaint_wren_extras/__init__.py"),
+        ("custom-pattern", "quaint-wren-extras/pyproject.toml"),
+    ],
+)
+def test_documentation_shows_these_packages(page: str, file: str) -> None:
+    text = (PACKAGES / file).read_text("utf-8")
+    assert f"\n{text}```" in (HOW_TO / f"{page}.md").read_text("utf-8"), f"{page}.md shows another {file}"

@@ -25,7 +25,7 @@ _WHERE = {
     "quantize": "quaint.pipeline",
 }
 
-__all__ = ["Config", "FixedPoint", "Quantized", "QuaintError", "compare", "load", "quantize"]
+__all__ = ["Config", "FixedPoint", "QuaintError", "Quantized", "compare", "load", "quantize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from quaint.component import Lazy
 from quaint.hookspecs import impl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @impl
@@ -26,7 +29,9 @@ def quaint_frontends() -> Iterable[Lazy]:
 def quaint_observers() -> Iterable[Lazy]:
     """How ranges are measured."""
     yield Lazy("minmax", "quaint.observers.minmax:MinMax", "smallest and largest value seen")
-    yield Lazy("moving-max", "quaint.observers.minmax:MovingMax", "moving average of the batches' extremes, momentum 0.9")
+    yield Lazy(
+        "moving-max", "quaint.observers.minmax:MovingMax", "moving average of the batches' extremes, momentum 0.9"
+    )
     yield Lazy("percentile", "quaint.observers.percentile:Percentile", "leaves out a share of outliers")
     yield Lazy("kl", "quaint.observers.kl:KL", "threshold of least Kullback-Leibler divergence")
     yield Lazy("mse", "quaint.observers.mse:MSE", "threshold of least mean squared error")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ from quaint.numerics import ScaleKind
 from quaint.plugins import registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     from numpy.typing import NDArray
 
     from quaint.numerics import QuantSpec
@@ -53,7 +54,9 @@ def calibrate(
                 if not np.isfinite(values).all():
                     maker = plan.producers[name].name if name in plan.producers else name
                     raise QuaintError(
-                        "QC205", "the float model gives NaN or Inf on the samples", where=f"tensor {name!r} of {maker!r}"
+                        "QC205",
+                        "the float model gives NaN or Inf on the samples",
+                        where=f"tensor {name!r} of {maker!r}",
                     )
                 observers[name].observe(values)
     return {name: Range(*observer.range()) for name, observer in observers.items()}

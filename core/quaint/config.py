@@ -74,11 +74,14 @@ class Config:
         for name, wishes in self.layers.items():
             for key, value in wishes.items():
                 if key not in LAYER_KEYS:
-                    raise QuaintError("QP510", f"unknown key {key!r} of layer {name!r}", hint=did_you_mean(key, LAYER_KEYS))
+                    raise QuaintError(
+                        "QP510", f"unknown key {key!r} of layer {name!r}", hint=did_you_mean(key, LAYER_KEYS)
+                    )
                 _check_type(f"layers.{name}.{key}", value, LAYER_KEYS[key])
         for key in ("num_samples", "batch_size", "epochs"):
-            if (getattr(self, key) or 1) < 1:
-                raise QuaintError("QU101", f"{key} must be 1 or more, not {getattr(self, key)}")
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise QuaintError("QU101", f"{key} must be 1 or more, not {value}")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Config:
@@ -100,7 +103,9 @@ class Config:
 
     def over(self, base: Config) -> Config:
         """This configuration where it says something, ``base`` elsewhere; layers are merged key by key."""
-        layers = {name: {**base.layers.get(name, {}), **self.layers.get(name, {})} for name in {**base.layers, **self.layers}}
+        layers = {
+            name: {**base.layers.get(name, {}), **self.layers.get(name, {})} for name in {**base.layers, **self.layers}
+        }
         return Config.from_dict({**base.to_dict(), **self.to_dict(), "layers": layers})
 
     def for_layer(self, names: Iterable[str]) -> dict[str, Any]:

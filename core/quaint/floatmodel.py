@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
 
@@ -32,9 +33,7 @@ class FloatModel:
         if threads:
             options.intra_op_num_threads = threads
         self._entering = {name: name for name in self.inputs}
-        self._session = ort.InferenceSession(
-            self._serialize(model), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = ort.InferenceSession(self._serialize(model), options, providers=["CPUExecutionProvider"])
         batch = graph.inputs[0].shape[0] if graph.inputs and graph.inputs[0].shape else None
         self._batch = batch if isinstance(batch, int) else None
 
@@ -45,7 +44,7 @@ class FloatModel:
         made = {value.name: value for node in graph for value in node.outputs}
         graph.outputs[:] = [made[name] for name in self.outputs if name in made]
         try:
-            return ir.serde.serialize_model(model).SerializeToString()
+            return bytes(ir.serde.serialize_model(model).SerializeToString())
         finally:
             graph.outputs[:] = kept
 
@@ -83,7 +82,9 @@ def extract(model: ir.Model, nodes: Sequence[ir.Node], outputs: Sequence[str]) -
         outs = [ir.Value(name=value.name, shape=value.shape, type=value.type) for value in node.outputs]
         clones.update((value.name, value) for value in outs)
         inputs = [clones[value.name] if value is not None else None for value in node.inputs]
-        copies.append(ir.Node(node.domain, node.op_type, inputs, list(node.attributes.values()), outputs=outs, name=node.name))
+        copies.append(
+            ir.Node(node.domain, node.op_type, inputs, list(node.attributes.values()), outputs=outs, name=node.name)
+        )
     part = ir.Graph(
         [clones[value.name] for value in entering],
         [clones[name] for name in outputs],

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quaint import graph
+from quaint.calibrate import Range
 from quaint.floatmodel import extract
 from quaint.integer import DEQUANTIZER, HOST, INPUT_QUANTIZER, IntegerModel, Layer
 from quaint.numerics import QuantParams
 from quaint.patterns import CheckContext
 from quaint.quantizers.ranges import from_range
-from quaint.calibrate import Range
 from quaint.specs import weight_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import onnx_ir as ir
     from numpy.typing import ArrayLike, NDArray
 
@@ -141,8 +142,10 @@ def lower(plan: Plan, params: Mapping[str, QuantParams], ranges: Mapping[str, Ra
     layers: list[Layer] = []
     for block in plan.blocks:
         lowered = block.pattern.lower(block, context)
-        for layer in (lowered,) if isinstance(lowered, Layer) else lowered:
-            layers.append(replace(layer, name=layer.name or block.name, nodes=layer.nodes or block.node_names))
+        layers += [
+            replace(layer, name=layer.name or block.name, nodes=layer.nodes or block.node_names)
+            for layer in ((lowered,) if isinstance(lowered, Layer) else lowered)
+        ]
     names = _integer_names(plan, context)
     layers = [
         replace(layer, inputs=_renamed(layer.inputs, names), outputs=_renamed(layer.outputs, names)) for layer in layers
@@ -224,7 +227,7 @@ class _Edges:
                 continue
             params = self.context.params[name]
             factor = params.scale if target.input_divides else 1 / params.scale
-            constants = {"factor": factor.astype(np.float32), "zero_point": params.zero_point}
+            constants: dict[str, NDArray[Any]] = {"factor": factor.astype(np.float32), "zero_point": params.zero_point}
             attributes = {
                 "low": params.dtype.low,
                 "high": params.dtype.high,
@@ -241,7 +244,7 @@ class _Edges:
         layers = []
         for name in self.plan.outputs:
             params = self.context.params[name]
-            constants = {"scale": params.scale.astype(np.float32), "zero_point": params.zero_point}
+            constants: dict[str, NDArray[Any]] = {"scale": params.scale.astype(np.float32), "zero_point": params.zero_point}
             attributes = {"axis": params.axis if params.axis is not None else 1}
             layers.append(
                 Layer(DEQUANTIZER, (self.names[name],), (name,), constants, attributes, name=f"{name}_dequantizer")

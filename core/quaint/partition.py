@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +12,8 @@ from quaint.suggest import did_you_mean
 from quaint.target import ANY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import onnx_ir as ir
 
     from quaint.config import Config
@@ -112,9 +113,9 @@ def partition(model: ir.Model, target: Target, config: Config, extra: Sequence[t
     typed = _typed_inputs(model)
     casts = {node for node in nodes if node.outputs[0].name in typed}
     wanted = [node for node in nodes if node not in after and node not in before and node not in casts]
-    blocks, refusals = _claim(wanted, [cls() for cls in (*extra, *target.patterns)], CheckContext(target, config))
+    claimed, refusals = _claim(wanted, [cls() for cls in (*extra, *target.patterns)], CheckContext(target, config))
     refusals = [refusal for refusal in refusals if refusal.op not in target.host]
-    blocks, tail, late = _cut(nodes, blocks, before | casts)
+    blocks, tail, late = _cut(nodes, claimed, before | casts)
     head = tuple(node for node in nodes if node in before and node not in casts)
     plan = Plan(model, target, config, blocks, head, tail, tuple(refusals), typed)
     if target.check and blocks:
@@ -140,7 +141,9 @@ def _enforce(plan: Plan, late: Sequence[Block]) -> None:
         total = len(list(plan.model.graph))
         if plan.refusals:
             _refuse(plan, plan.refusals)
-        raise QuaintError("QT301", f"0 of {total} nodes can be quantized for {target.name}", hint="nothing is left for the chip")
+        raise QuaintError(
+            "QT301", f"0 of {total} nodes can be quantized for {target.name}", hint="nothing is left for the chip"
+        )
 
 
 def _refuse(plan: Plan, refusals: Sequence[Refusal]) -> None:
@@ -211,7 +214,7 @@ def _cut(
 def _typed_inputs(model: ir.Model) -> dict[str, str]:
     """Casts of integer graph inputs to float: the chip takes the integers as they are."""
     return {
-        node.outputs[0].name or "": node.inputs[0].name or ""
+        node.outputs[0].name or "": value.name or ""
         for value in model.graph.inputs
         for node, _ in value.uses()
         if node.op_type == "Cast" and value.dtype is not None and value.dtype.is_integer()

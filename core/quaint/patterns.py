@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from quaint import graph
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     import numpy as np
     import onnx_ir as ir
     from numpy.typing import NDArray
@@ -139,15 +140,15 @@ class Pattern:
         """Draw the layer; the parameters after ``op`` are its operands."""
         raise NotImplementedError(f"{type(self).__name__} draws nothing")
 
-    def check(self, context: CheckContext, **bindings: Any) -> bool:  # noqa: ARG002
+    def check(self, context: CheckContext, *_: Any, **bindings: Any) -> bool:
         """Whether the chip can run it; ``context.fail(reason)`` where not. ``bindings`` are the operands and ``block``."""
         return True
 
-    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:  # noqa: ARG002
+    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
         """How the output shall be quantized; None where ``lower`` derives it (a raw accumulator)."""
         return spec
 
-    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:  # noqa: ARG002
+    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
         """What this layer asks of its input ``index``, given what was chosen so far."""
         return spec
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,8 @@ from quaint.config import Config
 from quaint.plugins import registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     import onnx_ir as ir
 
     from quaint.partition import Plan

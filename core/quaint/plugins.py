@@ -107,10 +107,14 @@ class Registry:
         kind = what or hook.removeprefix("quaint_").removesuffix("s")
         offers = self._offers[hook].get(name, [])
         if not offers:
-            raise QuaintError(code, f"unknown {kind} {name!r}", hint=did_you_mean(name, self.names(hook)), details=self.broken)
+            raise QuaintError(
+                code, f"unknown {kind} {name!r}", hint=did_you_mean(name, self.names(hook)), details=self.broken
+            )
         if len(offers) > 1:
             makers = " and ".join(offer.plugin for offer in offers)
-            raise QuaintError("QP522", f"{kind} {name!r} is offered by two plugins, {makers}", hint="uninstall one of them")
+            raise QuaintError(
+                "QP522", f"{kind} {name!r} is offered by two plugins, {makers}", hint="uninstall one of them"
+            )
         try:
             return offers[0].component.load()
         except QuaintError:
@@ -118,7 +122,9 @@ class Registry:
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
             raise QuaintError(
-                "QP520", f"{kind} {name!r} of plugin {offers[0].plugin!r} cannot be loaded ({cause})", hint="see quaint doctor"
+                "QP520",
+                f"{kind} {name!r} of plugin {offers[0].plugin!r} cannot be loaded ({cause})",
+                hint="see quaint doctor",
             ) from error
 
     @property

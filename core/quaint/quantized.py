@@ -117,17 +117,23 @@ class Quantized:
     def _feeds(self, x: Any, names: Sequence[str]) -> Arrays:
         if not isinstance(x, Mapping):
             if len(names) != 1:
-                raise QuaintError("QC212", f"the model has {len(names)} inputs", hint=f"pass a dict of {', '.join(names)}")
+                raise QuaintError(
+                    "QC212", f"the model has {len(names)} inputs", hint=f"pass a dict of {', '.join(names)}"
+                )
             return {names[0]: np.asarray(x)}
         called = {self.twins.get(name, name): name for name in names} | {name: name for name in names}
-        feeds = {called.get(name, name): np.asarray(values) for name, values in x.items()}
+        feeds: Arrays = {called.get(str(name), str(name)): np.asarray(values) for name, values in x.items()}
         if set(feeds) != set(names):
-            raise QuaintError("QC212", f"inputs are called {', '.join(sorted(x))}", hint=f"the model's: {', '.join(names)}")
+            raise QuaintError(
+                "QC212", f"inputs are called {', '.join(sorted(map(str, x)))}", hint=f"the model's: {', '.join(names)}"
+            )
         return feeds
 
     def _integers(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         dtype = self.integer.tensors[name].dtype
-        if values.dtype.kind not in "iu" or (values.size and not dtype.low <= values.min() <= values.max() <= dtype.high):
+        if values.dtype.kind not in "iu" or (
+            values.size and not dtype.low <= values.min() <= values.max() <= dtype.high
+        ):
             raise QuaintError("QC213", f"samples must be integers of {dtype}", where=f"input {name!r}")
         return values.astype(dtype.storage)
 

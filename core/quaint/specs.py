@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from quaint.numerics import IntType, QuantSpec
 from quaint.patterns import Block, CheckContext
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from quaint.config import Config
     from quaint.partition import Plan
     from quaint.target import Target
@@ -31,7 +32,7 @@ def resolve_specs(plan: Plan) -> dict[str, QuantSpec | None]:
         block = plan.producers.get(name)
         spec: QuantSpec | None
         if block is None:
-            spec = _input_spec(plan)
+            spec = _input_spec(plan, name)
         else:
             spec = block.pattern.output_spec(activation_spec(plan.target, plan.config, block), block, context)
         for reader, index in plan.consumers.get(name, []):
@@ -57,7 +58,7 @@ def check_widths(target: Target, config: Config) -> None:
 
 def activation_spec(target: Target, config: Config, block: Block) -> QuantSpec:
     """The target's rule for activations under the wishes for ``block``."""
-    wishes = {"activation_bits": config.activation_bits, "per_tensor_activations": config.per_tensor_activations}
+    wishes: dict[str, Any] = {"activation_bits": config.activation_bits, "per_tensor_activations": config.per_tensor_activations}
     given = config.for_layer(block.node_names)
     wishes |= {"activation_bits": given["bits"]} if "bits" in given else {}
     wishes |= {"observer": config.observer, **given}
@@ -102,12 +103,12 @@ def _check_input_dtype(target: Target, wish: str | None) -> None:
         raise QuaintError("QT340", f"{target.name} takes no {wish} input", hint=f"it takes {listed}")
 
 
-def _input_spec(plan: Plan) -> QuantSpec:
+def _input_spec(plan: Plan, name: str) -> QuantSpec:
     target, wish = plan.target, plan.config.input_dtype
     spec = target.input or target.activation
     if name in plan.typed_inputs:
         _check_input_dtype(target, str(plan.values[plan.typed_inputs[name]].dtype).lower())
-    if wish in {None, "float32"}:
+    if wish is None or wish == "float32":
         return spec
     _check_input_dtype(target, wish)
     return replace(spec, dtype=IntType.parse(wish))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from quaint.numerics import IntType, QuantSpec, Rounding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     from quaint.arithmetic import Kernel
     from quaint.partition import Plan, Refusal
     from quaint.patterns import Pattern

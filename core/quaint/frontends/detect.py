@@ -171,7 +171,7 @@ def frontend_of(path: Path, known: Collection[str]) -> str:
     suffix = path.suffix.lower()
     if not path.is_file():
         return FRONTENDS["onnx"]
-    by_content = FRONTENDS.get(detect(path))
+    by_content = FRONTENDS.get(detect(path), "")
     if by_content in known:
         return by_content
     return suffix if suffix in known and suffix not in FRONTENDS.values() else FRONTENDS["onnx"]

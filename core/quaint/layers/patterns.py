@@ -5,7 +5,6 @@ A chip's plugin lists the ones that it has, as they are or subclassed with its o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,15 +12,16 @@ import numpy as np
 
 from quaint import graph
 from quaint.integer import Layer
-from quaint.layers.kernels import window_counts
 from quaint.layers.functions import FUNCTIONS, apply
+from quaint.layers.kernels import window_counts
 from quaint.layers.output import bounds, clamp_of, requantization
-from quaint.numerics import QuantParams
 from quaint.patterns import Builder, Pattern, Sharing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from quaint.lower import Lowering
-    from quaint.numerics import QuantSpec
+    from quaint.numerics import QuantParams, QuantSpec
     from quaint.patterns import Block, CheckContext
 
 WINDOW = ("strides", "pads", "dilations")
@@ -29,7 +29,7 @@ WINDOW = ("strides", "pads", "dilations")
 
 def attributes(block: Block, op_type: str, names: Sequence[str]) -> dict[str, Any]:
     """Attributes of the block's node of an operator, as plain data."""
-    node = block.node(op_type)
+    node = next(node for node in block.nodes if node.op_type == op_type)
     found = {name: graph.attribute(node, name) for name in names}
     return {name: list(value) if isinstance(value, tuple | list) else value for name, value in found.items()}
 
@@ -42,13 +42,13 @@ class Computing(Pattern):
     channel_axis: ClassVar[int] = 0
     activations: ClassVar[tuple[str, ...]] = ("Relu", "Clip")
 
-    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:
         product = getattr(op, self.op_type)(x, weight, bias)
         forms = {"Relu": op.Relu(product), "Clip": op.Clip(product, low, high)}
         return (*(forms[name] for name in self.activations), product)
 
-    def check(self, context: CheckContext, weight: Any, bias: Any, **_: Any) -> bool:  # noqa: D102
-        if graph.constant(weight) is None or graph.constant(bias) is None:
+    def check(self, context: CheckContext, *_: Any, **bindings: Any) -> bool:
+        if any(graph.constant(bindings[name]) is None for name in ("weight", "bias")):
             return context.fail("its weights are not constant")
         return True
 
@@ -60,7 +60,7 @@ class Computing(Pattern):
         """Weights from ONNX's order to the kernel's."""
         return weight
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         source, out = context.edges(block)
         bias = block.constant("bias")
         least = context.finest_weight_scale(block, bias)
@@ -78,7 +78,7 @@ class Conv(Computing):
 
     op_type, kernel = "Conv", "conv"
 
-    def geometry(self, block: Block) -> dict[str, Any]:  # noqa: D102
+    def geometry(self, block: Block) -> dict[str, Any]:
         return attributes(block, "Conv", (*WINDOW, "group"))
 
 
@@ -87,15 +87,14 @@ class ConvTranspose(Computing):
 
     op_type, kernel, channel_axis = "ConvTranspose", "conv_transpose", 1
 
-    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:
         if not super().check(context, **bindings):
             return False
-        node = block.node("ConvTranspose")
-        if graph.attribute(node, "group", 1) != 1 and context.target.weight.axis is not None:
+        if graph.attribute(block.nodes[0], "group", 1) != 1 and context.target.weight.axis is not None:
             return context.fail("grouped transposed convolution with a scale for each channel")
         return True
 
-    def geometry(self, block: Block) -> dict[str, Any]:  # noqa: D102
+    def geometry(self, block: Block) -> dict[str, Any]:
         found = attributes(block, "ConvTranspose", (*WINDOW, "group", "output_padding"))
         return found | {"output_padding": found["output_padding"] or [0] * len(found["strides"])}
 
@@ -105,28 +104,29 @@ class Gemm(Computing):
 
     op_type, kernel = "Gemm", "gemm"
 
-    def arrange(self, weight: Any) -> Any:  # noqa: D102
+    def arrange(self, weight: Any) -> Any:
         return np.ascontiguousarray(weight.T)
 
 
 class MatMul(Pattern):
     """Product with a constant matrix over the last axis of a tensor of any rank, with or without a bias."""
 
-    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any) -> Any:
         product = op.MatMul(x, weight)
         return op.Add(product, bias), product
 
-    def check(self, context: CheckContext, weight: Any, bias: Any = None, **_: Any) -> bool:  # noqa: D102
+    def check(self, context: CheckContext, weight: Any, bias: Any = None, **_: Any) -> bool:
         matrix = graph.constant(weight)
         if matrix is None or matrix.ndim != 2:
             return context.fail("only products with a constant matrix")
-        if bias is not None and (graph.constant(bias) is None or graph.constant(bias).size not in {1, matrix.shape[1]}):
+        vector = graph.constant(bias)
+        if bias is not None and (vector is None or vector.size not in {1, matrix.shape[1]}):
             return context.fail("its bias is not a constant vector")
         return True
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         source, out = context.edges(block)
-        width = graph.constant(block.bindings["weight"]).shape[1]
+        width = block.constant("weight").shape[1]
         bias = block.constant("bias").reshape(-1) if "bias" in block.bindings else np.zeros(1)
         bias = np.broadcast_to(bias, width)
         least = context.finest_weight_scale(block, bias)
@@ -168,16 +168,16 @@ class Aligned(Pattern):
 class Add(Aligned):
     """Sum of two tensors of one shape, with ReLU or Clip."""
 
-    def pattern(self, op: Builder, x: Any, y: Any, low: Any, high: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, y: Any, low: Any, high: Any) -> Any:
         total = op.Add(x, y)
         return op.Relu(total), op.Clip(total, low, high), total
 
-    def check(self, context: CheckContext, x: Any, y: Any, **_: Any) -> bool:  # noqa: D102
+    def check(self, context: CheckContext, x: Any, y: Any, **_: Any) -> bool:
         if graph.constant(x) is not None or graph.constant(y) is not None:
             return context.fail("adds a constant")
         return True
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         layers, names = self.align(block, context)
         out = context.params[block.outputs[0]]
         stage, attrs = requantization(context.target, out.scale, out, clamp_of(block))
@@ -188,10 +188,10 @@ class Add(Aligned):
 class Concat(Aligned):
     """Tensors joined along an axis other than the batch."""
 
-    def pattern(self, op: Builder, *xs: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, *xs: Any) -> Any:
         return op.Concat(*xs)
 
-    def check(self, context: CheckContext, block: Block, xs: Any, **_: Any) -> bool:  # noqa: D102
+    def check(self, context: CheckContext, block: Block, xs: Any, **_: Any) -> bool:
         if any(graph.constant(x) is not None for x in xs):
             return context.fail("joins a constant")
         if self.axis(block) == 0:
@@ -200,10 +200,10 @@ class Concat(Aligned):
 
     def axis(self, block: Block) -> int:
         """The axis, counted from the front."""
-        axis = int(graph.attribute(block.node("Concat"), "axis"))
+        axis = int(graph.attribute(block.nodes[0], "axis"))
         return axis if axis >= 0 else axis + (graph.rank(block.nodes[0].outputs[0]) or 0)
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         layers, names = self.align(block, context)
         return [*layers, Layer("concat", names, block.outputs, {}, {"axis": self.axis(block)})]
 
@@ -211,15 +211,15 @@ class Concat(Aligned):
 class Mul(Pattern):
     """Product of two tensors."""
 
-    def pattern(self, op: Builder, x: Any, y: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, y: Any) -> Any:
         return op.Mul(x, y)
 
-    def check(self, context: CheckContext, x: Any, y: Any, **_: Any) -> bool:  # noqa: D102
+    def check(self, context: CheckContext, x: Any, y: Any, **_: Any) -> bool:
         if graph.constant(x) is not None or graph.constant(y) is not None:
             return context.fail("multiplies by a constant")
         return True
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         x, y, out = context.edges(block)
         stage, attrs = requantization(context.target, x.scale * y.scale, out)
         attrs |= {"x_zero_point": int(x.zero_point), "y_zero_point": int(y.zero_point)}
@@ -239,10 +239,10 @@ class Passive(Pattern):
 class MaxPool(Passive):
     """Max pooling."""
 
-    def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any) -> Any:
         return op.MaxPool(x)
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: ARG002, D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         found = attributes(block, "MaxPool", ("kernel_shape", *WINDOW, "ceil_mode"))
         return Layer("max_pool", block.inputs, block.outputs, {}, found | {"ceil_mode": bool(found["ceil_mode"])})
 
@@ -252,10 +252,10 @@ class Activation(Passive):
 
     cuts_off = True
 
-    def pattern(self, op: Builder, x: Any, low: Any, high: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, low: Any, high: Any) -> Any:
         return op.Relu(x), op.Clip(x, low, high)
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         low, high = bounds(context.params[block.outputs[0]], clamp_of(block))
         return Layer("clip", block.inputs, block.outputs, {}, {"low": low, "high": high})
 
@@ -263,10 +263,10 @@ class Activation(Passive):
 class Move(Passive):
     """Reshape, Flatten and Transpose, the batch left in place."""
 
-    def pattern(self, op: Builder, x: Any, shape: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, shape: Any) -> Any:
         return op.one_of("Flatten", "Transpose")(x), op.Reshape(x, shape)
 
-    def check(self, context: CheckContext, block: Block, **_: Any) -> bool:  # noqa: D102
+    def check(self, context: CheckContext, block: Block, **_: Any) -> bool:
         node = block.nodes[0]
         if node.op_type == "Transpose" and graph.attribute(node, "perm")[0] != 0:
             return context.fail("moves the batch axis")
@@ -274,10 +274,10 @@ class Move(Passive):
             return context.fail("its shape is not constant")
         return True
 
-    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:  # noqa: ARG002, D102
+    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
         return replace(spec, axis=None)
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: ARG002, D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         node = block.nodes[0]
         if node.op_type == "Transpose":
             return Layer("transpose", block.inputs, block.outputs, {}, {"perm": list(graph.attribute(node, "perm"))})
@@ -288,7 +288,9 @@ class Move(Passive):
 class Averaging(Pattern):
     """What average poolings share: the division by the area belongs to the requantization."""
 
-    def average(self, context: Lowering, source: QuantParams, area: Any, out: QuantParams) -> tuple[dict[str, Any], dict[str, Any]]:
+    def average(
+        self, context: Lowering, source: QuantParams, area: Any, out: QuantParams
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Constants and attributes from a sum over ``area`` pixels to the output."""
         return requantization(context.target, np.asarray(source.scale / area), out)
 
@@ -296,10 +298,10 @@ class Averaging(Pattern):
 class AveragePool(Averaging):
     """Average pooling; borders are counted or not, as ONNX says."""
 
-    def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any) -> Any:
         return op.AveragePool(x)
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         source, out = context.edges(block)
         found = attributes(block, "AveragePool", ("kernel_shape", "strides", "pads", "ceil_mode"))
         found["ceil_mode"] = bool(found["ceil_mode"])
@@ -321,10 +323,10 @@ class AveragePool(Averaging):
 class GlobalAveragePool(Averaging):
     """Average over the whole map."""
 
-    def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any) -> Any:
         return op.GlobalAveragePool(x)
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         source, out = context.edges(block)
         area = float(np.prod([int(n or 0) for n in context.shape(block.inputs[0])[2:]]))
         stage, attrs = self.average(context, source, area, out)
@@ -337,10 +339,10 @@ class Table(Pattern):
 
     op_types: ClassVar[tuple[str, ...]] = tuple(FUNCTIONS)
 
-    def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any) -> Any:
         return op.Mul(x, op.Sigmoid(x)), op.one_of(*self.op_types)(x)
 
-    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         source, out = context.edges(block)
         integers = np.arange(source.dtype.low, source.dtype.high + 1)
         table = out.quantize(apply(block, source.dequantize(integers)), context.target.rounding)
@@ -351,5 +353,3 @@ class Table(Pattern):
 STANDARD: tuple[type[Pattern], ...] = (
     Conv, ConvTranspose, Gemm, MatMul, Add, Concat, MaxPool, AveragePool, GlobalAveragePool, Table, Mul, Activation, Move,
 )  # fmt: skip
-
-

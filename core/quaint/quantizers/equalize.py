@@ -56,7 +56,9 @@ class _Pair:
     def equalize(self) -> float:
         """Even out the ranges of both sides; returns the largest change on the logarithmic scale."""
         before, after = _weight(self.first), _weight(self.second)
-        outgoing = np.abs(np.moveaxis(before, _output_axis(self.first), 0)).reshape(_channels(self.first), -1).max(axis=1)
+        outgoing = (
+            np.abs(np.moveaxis(before, _output_axis(self.first), 0)).reshape(_channels(self.first), -1).max(axis=1)
+        )
         incoming = _by_input(self.second, after, len(outgoing)).max(axis=1)
         alive = (outgoing > 0) & (incoming > 0)
         scale = np.where(alive, np.sqrt(outgoing / np.where(alive, incoming, 1)), 1.0)
@@ -70,7 +72,11 @@ class _Pair:
 
 def _pair(first: ir.Node, inside: set[ir.Node]) -> _Pair | None:
     """The pair that starts with ``first``; None where anything but homogeneous functions stands between."""
-    if first.op_type not in WEIGHTED or not _private(first) or graph.attribute(first, "group", 1) not in {1, _channels(first)}:
+    if (
+        first.op_type not in WEIGHTED
+        or not _private(first)
+        or graph.attribute(first, "group", 1) not in {1, _channels(first)}
+    ):
         return None
     node = first
     while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,8 @@ from quaint.numerics import FixedPoint, QuantParams, ScaleKind
 from quaint.patterns import Sharing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quaint.numerics import QuantSpec
     from quaint.partition import Plan
 
@@ -115,17 +116,18 @@ def from_range(spec: QuantSpec, seen: Range) -> QuantParams:
 
 def _filled(scale: np.ndarray) -> np.ndarray:
     """Scales with a stand-in for those that are zero."""
-    return np.where(scale > 0, scale, np.min(scale, where=scale > 0, initial=np.inf) if np.any(scale > 0) else 1.0)
+    alive = scale[scale > 0]
+    return np.asarray(np.where(scale > 0, scale, alive.min() if alive.size else 1.0))
 
 
 def _single(scale: np.ndarray) -> np.ndarray:
     """Scales as float32 has them, since that is how files store them; so large that products of scales stay normal numbers."""
-    return np.maximum(scale, 2.0**-64).astype(np.float32).astype(np.float64)
+    return np.asarray(np.maximum(scale, 2.0**-64).astype(np.float32), np.float64)
 
 
 def power_of_two(scale: np.ndarray, *, nearest: bool = False) -> np.ndarray:
     """The power of two at or above each scale, or the nearest on the logarithmic axis (half up)."""
     if nearest:
-        return np.exp2(np.floor(np.log2(scale) + 0.5))
+        return np.asarray(np.exp2(np.floor(np.log2(scale) + 0.5)))
     mantissa, exponent = np.frexp(scale)
-    return np.ldexp(1.0, exponent - (mantissa == 0.5))
+    return np.asarray(np.ldexp(1.0, exponent - (mantissa == 0.5)))

@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime as ort
 from onnx import helper, numpy_helper
 
+from quaint.integer import HOST
 from quaint.simulators.base import accepted, part
 from quaint.simulators.reference import Reference
 from quaint.simulators.tracing import Tracer
@@ -59,6 +60,8 @@ class Segment:
         Raises:
             Untraceable: if it has no exact form; the segment is as before.
         """
+        if layer.op == HOST:
+            raise Untraceable("a float model: optimizers would join it with what is exact around it")
         given = [self._value(name) for name in layer.inputs]
         made = self._kernels[layer.op](self._tracer, *given, **layer.constants, **layer.attributes)
         outputs = dict(zip(layer.outputs, made if isinstance(made, tuple) else (made,), strict=True))

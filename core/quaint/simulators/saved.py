@@ -53,30 +53,20 @@ def to_onnx(model: IntegerModel, kernels: Mapping[str, Kernel], metadata: Mappin
         QuaintError: QT350 if a layer has no exact form in ONNX.
     """
     functions = _Functions(model.domain)
-    nodes, constants = [], _Constants({*model.inputs, *(name for layer in model.layers for name in layer.outputs)})
+    constants = _Constants({*model.inputs, *(name for layer in model.layers for name in layer.outputs)})
+    nodes = []
     for index, layer in enumerate(model.layers):
         name = layer.name or f"{layer.op}_{index}"
-        try:
-            body = trace(model, layer, kernels[layer.op])
-        except Untraceable as error:
-            hint = "run it with the simulator 'reference'"
-            raise QuaintError(
-                "QT350", f"cannot be saved as ONNX: {error}", where=f"layer '{name}'", hint=hint
-            ) from error
+        body = _body(model, layer, kernels, name)
         stored = [constants.add(layer, key, array) for key, array in layer.constants.items()]
-        inputs = [*layer.inputs, *stored]
-        node = helper.make_node(functions.named(layer.op, body), inputs, layer.outputs, name, domain=model.domain)
-        _annotate(node, {LAYER_KEY: _layer_json(layer)})
-        nodes.append(node)
+        inputs, function = [*layer.inputs, *stored], functions.named(layer.op, body)
+        nodes.append(helper.make_node(function, inputs, layer.outputs, name, domain=model.domain))
+        _annotate(nodes[-1], {LAYER_KEY: _layer_json(layer)})
     outputs = tuple(dict.fromkeys((*model.outputs, *model.integer_outputs)))
-    made = [name for layer in model.layers for name in layer.outputs if name not in outputs]
+    inner = [name for layer in model.layers for name in layer.outputs if name not in outputs]
+    edges = [[_value(model, name) for name in names] for names in (model.inputs, outputs, inner)]
     graph = helper.make_graph(
-        nodes,
-        model.name or "model",
-        [_value(model, name) for name in model.inputs],
-        [_value(model, name) for name in outputs],
-        constants.initializers,
-        value_info=[_value(model, name) for name in made],
+        nodes, model.name or "model", edges[0], edges[1], constants.initializers, value_info=edges[2]
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(model.domain, 1)]
     proto = helper.make_model(
@@ -84,6 +74,14 @@ def to_onnx(model: IntegerModel, kernels: Mapping[str, Kernel], metadata: Mappin
     )
     _annotate(proto, {**metadata, MODEL_KEY: _model_json(model)})
     return proto
+
+
+def _body(model: IntegerModel, layer: Layer, kernels: Mapping[str, Kernel], name: str) -> Body:
+    try:
+        return trace(model, layer, kernels[layer.op])
+    except Untraceable as error:
+        hint = "the simulator 'reference' runs it"
+        raise QuaintError("QT350", f"cannot be saved as ONNX: {error}", where=f"layer '{name}'", hint=hint) from error
 
 
 class _Functions:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 
 from quaint.simulators.tracing_core import broadcast
 from quaint.simulators.tracing_elementwise import Elementwise
@@ -145,8 +146,12 @@ class Tracer(Windows, Elementwise):
         return Real(x.shape, name)
 
     def host(self, xs: Sequence[Real], model: NDArray[np.uint8]) -> tuple[Real, ...]:
-        """Not part of the graph: optimizers would join it with what is exact around it."""
-        raise Untraceable("a float model")
+        """The nodes of a float model; nothing keeps optimizers from joining them with what is around."""
+        proto = onnx.load_model_from_string(model.tobytes())
+        outputs = self.graph.inline(proto, [x.name for x in xs])
+        dims = [value.type.tensor_type.shape.dim for value in proto.graph.output]
+        shapes = [tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in shape) for shape in dims]
+        return tuple(Real(shape, name) for shape, name in zip(shapes, outputs, strict=True))
 
 
 def _summing(limit: int) -> Kind:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quaint.simulators.tracing_graph import Graph, Kind, Tensor
-from quaint.simulators.tracing_rounding import emit, narrowed
+from quaint.simulators.tracing_operators import narrowed
+from quaint.simulators.tracing_rounding import emit
 from quaint.simulators.tracing_sources import Existing
 from quaint.simulators.tracing_values import Interval, Real, Traced, whole
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto
 
+from quaint.simulators.tracing_blocked import REACH, by_channel, one_tap
 from quaint.simulators.tracing_core import Emitter, broadcast
 from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
-from quaint.simulators.tracing_rounding import REACH, by_channel, divided, larger, one_tap
+from quaint.simulators.tracing_operators import divided, larger
 from quaint.simulators.tracing_sources import Division, Rescaled
 from quaint.simulators.tracing_values import Clip, Interval, Traced, whole
 from quaint.simulators.tracing_values import divided as quotient

@@ -6,19 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import onnx
-from onnx import compose, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from quaint.simulators.tracing import Tracer
 from quaint.simulators.tracing_edges import check, incoming, outgoing
-from quaint.simulators.tracing_graph import OPSET, Graph, Untraceable
-from quaint.simulators.tracing_values import Real
+from quaint.simulators.tracing_graph import Graph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     from quaint.arithmetic import Kernel
     from quaint.integer import IntegerModel, Layer
 
@@ -45,38 +39,6 @@ class Body:
         return helper.make_function(domain, name, self.inputs, self.outputs, self.nodes, imports)
 
 
-class FunctionTracer(Tracer):
-    """A ``Tracer`` that may hold float models too: the function boundary keeps them apart from what is exact.
-
-    Args:
-        graph: where nodes go.
-    """
-
-    def __init__(self, graph: Graph) -> None:
-        super().__init__(graph, fast=False)
-        self.opsets = {"": OPSET}
-
-    def host(self, xs: Sequence[Real], model: NDArray[np.uint8]) -> tuple[Real, ...]:
-        """The nodes of a float model."""
-        proto = onnx.load_model_from_string(model.tobytes())
-        opsets = {entry.domain: entry.version for entry in proto.opset_import}
-        if proto.functions or (self.graph.nodes and opsets.get("", OPSET) != OPSET):
-            raise Untraceable("a float model with functions, or in an operator set of its own")
-        self.opsets |= opsets
-        graph = compose.add_prefix(proto, f"_host{len(self.graph.nodes)}.").graph
-        for value, x in zip(graph.input, xs, strict=True):
-            self.graph.nodes.append(helper.make_node("Identity", [x.name], [value.name]))
-        for tensor in graph.initializer:
-            self.graph.nodes.append(_constant(tensor))
-        self.graph.nodes.extend(graph.node)
-        return tuple(Real(_shape(value), value.name) for value in graph.output)
-
-
-def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
-    dims = value.type.tensor_type.shape.dim
-    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
-
-
 def _constant(tensor: onnx.TensorProto) -> onnx.NodeProto:
     return helper.make_node("Constant", [], [tensor.name], value=tensor)
 
@@ -88,7 +50,7 @@ def trace(model: IntegerModel, layer: Layer, kernel: Kernel) -> Body:
         Untraceable: if it has no exact form, or its results are not proven to be of their type.
     """
     formals = {id(array): key for key, array in layer.constants.items()}
-    tracer = FunctionTracer(Graph(formals))
+    tracer = Tracer(Graph(formals), fast=False)
     places = [f"_x{i}" for i in range(len(layer.inputs))]
     given = [incoming(tracer, model, name, place) for name, place in zip(layer.inputs, places, strict=True)]
     made = kernel(tracer, *given, **layer.constants, **layer.attributes)
@@ -98,4 +60,4 @@ def trace(model: IntegerModel, layer: Layer, kernel: Kernel) -> Body:
     outputs = tuple(outgoing(tracer, model, name, value) for name, value in values.items())
     constants = (_constant(numpy_helper.from_array(a, name)) for name, a in tracer.graph.constants.items())
     nodes = (*constants, *tracer.graph.nodes)
-    return Body((*places, *layer.constants), outputs, nodes, tracer.opsets)
+    return Body((*places, *layer.constants), outputs, nodes, tracer.graph.opsets)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto, compose, helper
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import onnx
     from numpy.typing import NDArray
@@ -81,6 +81,7 @@ class Graph:
     def __init__(self, given: Mapping[int, str] | None = None) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
+        self.opsets = {"": OPSET}
         self._given = dict(given or {})
         self._alive: list[Array] = []
         self._known: dict[Any, str] = {}
@@ -99,6 +100,23 @@ class Graph:
         self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
         self._producers[name] = op
         return name
+
+    def inline(self, model: onnx.ModelProto, inputs: Sequence[str]) -> list[str]:
+        """Take over the nodes of a model; the names of its outputs.
+
+        Raises:
+            Untraceable: if it has functions, or other nodes are there already and its operator set is not theirs.
+        """
+        opsets = {entry.domain: entry.version for entry in model.opset_import}
+        if model.functions or (self.nodes and opsets.get("", OPSET) != OPSET):
+            raise Untraceable("a float model with functions, or in an operator set of its own")
+        self.opsets |= opsets
+        graph = compose.add_prefix(model, f"_v{len(self.nodes)}.").graph
+        for value, name in zip(graph.input, inputs, strict=True):
+            self.nodes.append(helper.make_node("Identity", [name], [value.name]))
+        self.nodes += [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in graph.initializer]
+        self.nodes += graph.node
+        return [value.name for value in graph.output]
 
     def constant(self, array: Array) -> str:
         """The name of a value that holds ``array`` in its own type."""

@@ -46,7 +46,7 @@ class Existing:
         """See ``Source``."""
         return scaled(graph, graph.fenced(self.value).name, bits, half_units, negate=negate)
 
-    def tensor(self, graph: Graph, kind: Kind) -> Tensor:
+    def tensor(self, _graph: Graph, _kind: Kind, /) -> Tensor:
         """The tensor itself."""
         return self.value
 
@@ -154,6 +154,6 @@ class Measured:
         """All that float32 can hold."""
         return Interval.of(-(1 << 128), 1 << 128)
 
-    def real(self, graph: Graph) -> Tensor:
+    def real(self, _graph: Graph, /) -> Tensor:
         """The reals themselves."""
         return Tensor(self.name, Kind.FLOAT32)

@@ -74,6 +74,11 @@ class Interval:
         return Interval.of(function(self.low), function(self.high))
 
 
+def limit(constant: Whole) -> int:
+    """The largest magnitude in ``constant``."""
+    return Interval.of(constant, constant).limit
+
+
 def divided(x: Whole, divisor: Whole, rounding: Rounding) -> Whole:
     """``round(x / divisor)`` of Python integers."""
     quotient, rest = x // divisor, x % divisor
@@ -105,7 +110,7 @@ class Source(Protocol):
     def affine(self, graph: Graph, bits: Whole, half_units: Whole, *, negate: bool) -> str:
         """``(+-2 * numbers + half_units) * 2**-(bits + 1)`` in float32."""
 
-    def tensor(self, graph: Graph, kind: Kind) -> Tensor:
+    def tensor(self, graph: Graph, kind: Kind, /) -> Tensor:
         """The numbers themselves, in ``kind`` or a smaller one."""
 
 
@@ -116,7 +121,7 @@ class Quotient(Protocol):
     def interval(self) -> Interval:
         """Bounds of the numbers before they are rounded, widened to whole ones."""
 
-    def real(self, graph: Graph) -> Tensor:
+    def real(self, graph: Graph, /) -> Tensor:
         """The numbers, in a float kind."""
 
 

@@ -78,7 +78,7 @@ def quantized(model: ir.Model, target: str, samples: Any = None, **config: Any) 
             value.name: random.normal(size=[8 if isinstance(n, ir.SymbolicDim) else n for n in value.shape or ()])
             for value in model.graph.inputs
         }
-    samples = {name: np.asarray(values, np.float32) for name, values in samples.items()}
+    samples = {name: v.astype(np.float32) if v.dtype.kind == "f" else v for name, v in samples.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "QC202")  # few samples are enough here
         return quantize(model, TARGETS[target], samples, Config(**config))

@@ -58,15 +58,26 @@ def test_a_channel_that_can_leave_the_20_bit_accumulator_is_named() -> None:
     assert not quantized(model, "esp32p4").warnings
 
 
-@pytest.mark.parametrize("dtype", [ir.DataType.UINT8, ir.DataType.INT32])
-def test_integer_inputs_that_the_runtime_lacks_are_refused(dtype: ir.DataType) -> None:
+def of_integers(dtype: ir.DataType) -> tuple[ir.Model, dict[str, Any]]:
     net = Net(x=("N", 4))
     net["x"].type = ir.TensorType(dtype)
-    x = net.add("Cast", net["x"], to=1)
-    model = net.model(net.add("Gemm", x, np.ones((4, 4), np.float32)))
-    with pytest.raises(QuaintError) as caught:
-        quantized(model, "esp32p4", {"x": np.zeros((40, 4))})
-    assert "the runtime takes int8 or int16" in caught.value.details[0]
+    x = net.add("Gemm", net.add("Cast", net["x"], to=1), np.ones((4, 4), np.float32))
+    return net.model(x), {"x": np.arange(160).reshape(40, 4).clip(0, 127).astype(dtype.numpy())}
+
+
+@pytest.mark.parametrize("dtype", [ir.DataType.UINT8, ir.DataType.INT32])
+def test_integer_inputs_that_the_runtime_lacks_are_refused(dtype: ir.DataType) -> None:
+    model, samples = of_integers(dtype)
+    with pytest.raises(QuaintError, match=f"takes no {dtype.name.lower()} input"):
+        quantized(model, "esp32p4", samples)
+
+
+@pytest.mark.parametrize("dtype", [ir.DataType.INT8, ir.DataType.INT16])
+def test_integer_inputs_enter_as_they_are(dtype: ir.DataType) -> None:
+    source, samples = of_integers(dtype)
+    model = prove(quantized(source, "esp32p4", samples))
+    assert model.graph.inputs[0].dtype.name == dtype.name
+    assert model.graph.inputs[0].exponents == (0,)
 
 
 small = st.integers(-128, 127)

@@ -22,69 +22,67 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 
-POST_BITS = 32
-#: A rectifier with this shift has no upper bound.
-UNBOUNDED = 31
+POST = IntType(32, signed=True)
+#: Of a bias or a rectifier's bound: fields of 5 bits.
+LARGEST_SHIFT = 31
 
 
 def saturate(k: Arithmetic[V], x: V, bits: int) -> V:
-    """Clip to ``bits`` signed bits."""
-    dtype = IntType(bits, signed=True)
+    """Clip to an activation's integers: signed, but unsigned where they have 4 bits or fewer."""
+    dtype = IntType(bits, signed=bits > 4)
     return k.clip(x, dtype.low, dtype.high)
 
 
-def scale_out(k: Arithmetic[V], x: V, scale: Array, shift: Array, output_bits: int, axis: int) -> V:
-    """``x * scale``, saturated at 32 bits, shifted right half up, saturated to the output's bits (4 or fewer: unsigned)."""
-    product = saturate(k, k.multiply(x, scale, axis=axis), POST_BITS)
-    shifted = k.shift_right(product, shift, Rounding.HALF_UP, axis=axis)
-    out = IntType(output_bits, signed=output_bits > 4)
-    return k.clip(shifted, out.low, out.high)
+def scale_out(k: Arithmetic[V], x: V, scale: Array, shift: Array, output_bits: int) -> V:
+    """``x * scale``, saturated at 32 bits, ``shift`` bits to the right (half up), saturated to the output's bits."""
+    product = k.clip(k.multiply(x, scale, axis=1), POST.low, POST.high)
+    return saturate(k, k.shift_right(product, shift, Rounding.HALF_UP, axis=1), output_bits)
 
 
-def _activate(k: Arithmetic[V], x: V, max_value: Array | None, max_value_shift: Array | None, axis: int) -> V:
+def _shifted(mantissa: Array, shift: Array) -> Array:
+    return mantissa.astype(np.int64) << shift.astype(np.int64)
+
+
+def _activate(k: Arithmetic[V], x: V, max_value: Array | None, max_value_shift: Array | None) -> V:
     if max_value is None or max_value_shift is None:
         return x
-    if (max_value_shift >= UNBOUNDED).all():
-        return k.clip(x, 0, None)
-    return k.clip(x, 0, max_value.astype(np.int64) << max_value_shift.astype(np.int64), axis=axis)
+    bound = _shifted(max_value, max_value_shift)
+    return k.clip(x, 0, None) if (bound >= POST.high).all() else k.clip(x, 0, bound, axis=1)
 
 
-def _biased(
-    k: Arithmetic[V], acc: V, bias: Array, bias_shift: Array, buffer_bits: int, axis: int, *, first: bool
-) -> V:
-    """Buffer and bias; the input layer saturates once, the others buffer, bias and sum."""
-    shifted = bias.astype(np.int64) << bias_shift.astype(np.int64)
-    acc = k.wrap(acc, 32)
-    if first:
-        return saturate(k, k.add(acc, shifted, axis=axis), buffer_bits)
-    post = IntType(POST_BITS, signed=True)
-    return saturate(k, k.add(saturate(k, acc, buffer_bits), post.saturate(shifted), axis=axis), POST_BITS)
+def _biased(k: Arithmetic[V], acc: V, bias: Array, bias_shift: Array, buffer_bits: int) -> V:
+    """The accumulator, the bias and their sum, each saturated."""
+    buffered, shifted = saturate(k, acc, buffer_bits), POST.saturate(_shifted(bias, bias_shift))
+    return k.clip(k.add(buffered, shifted, axis=1), POST.low, POST.high)
 
 
 def _finish(
     k: Arithmetic[V],
     value: V,
     *,
+    output_bits: int,
     pool: Sequence[int] | None = None,
-    pool_strides: Sequence[int] | None = None,
+    pool_strides: Sequence[int] = (),
+    pool_pads: Sequence[int] = (),
     max_value: Array | None = None,
     max_value_shift: Array | None = None,
     gap: bool = False,
     output_scale: Array | None = None,
     output_shift: Array | None = None,
-    output_bits: int = 32,
     flatten: bool = False,
-    axis: int = 1,
 ) -> V:
     """Pooling, activation, sum over the map, scale out: in this order."""
-    if pool is not None and pool_strides is not None:
-        value = k.max_pool(value, kernel_shape=pool, strides=pool_strides, pads=[0] * 4, dilations=[1, 1], ceil_mode=False)
-    value = _activate(k, value, max_value, max_value_shift, axis)
+    if pool is not None:
+        value = k.max_pool(
+            value, kernel_shape=pool, strides=pool_strides, pads=pool_pads, dilations=[1, 1], ceil_mode=False
+        )
+    value = _activate(k, value, max_value, max_value_shift)
     if gap:
-        post = IntType(POST_BITS, signed=True)
-        value = k.saturating_sum(value, (2, 3), post.low, post.high, keepdims=True)
+        value = k.saturating_sum(value, (2, 3), POST.low, POST.high, keepdims=True)
     if output_scale is not None and output_shift is not None:
-        value = scale_out(k, value, output_scale, output_shift, output_bits, axis)
+        value = scale_out(k, value, output_scale, output_shift, output_bits)
+    else:
+        value = saturate(k, value, output_bits)
     return k.reshape(value, [0, -1]) if flatten else value
 
 
@@ -102,13 +100,17 @@ def conv2d(
     buffer_bits: int = 28,
     **rest: Any,
 ) -> V:
-    """InputConv2D (with a ``padding_value`` for each channel), Conv2D, and DepthwiseConv2D (``group`` = channels)."""
-    first = padding_value is not None
+    """InputConv2D (with a ``padding_value`` for each channel), Conv2D, and DepthwiseConv2D (``group`` = channels).
+
+    The input layer saturates once, after the bias; the others saturate the accumulator, the bias and their sum.
+    """
     if padding_value is not None and any(pads):
         x = k.pad(x, [0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]], padding_value.astype(np.int64), axis=1)
         pads = [0, 0, 0, 0]
-    acc = k.conv(x, weight, strides=strides, pads=pads, dilations=[1, 1], group=group)
-    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, 1, first=first), **rest)
+    acc = k.wrap(k.conv(x, weight, strides=strides, pads=pads, dilations=[1, 1], group=group), POST.bits)
+    if padding_value is None:
+        return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits), **rest)
+    return _finish(k, saturate(k, k.add(acc, _shifted(bias, bias_shift), axis=1), buffer_bits), **rest)
 
 
 def conv2d_transpose(
@@ -127,15 +129,15 @@ def conv2d_transpose(
     acc = k.conv_transpose(
         x, weight, strides=[2, 2], pads=pads, output_padding=[0, 0], dilations=[1, 1], group=group
     )
-    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, 1, first=False), **rest)
+    return _finish(k, _biased(k, k.wrap(acc, POST.bits), bias, bias_shift, buffer_bits), **rest)
 
 
 def dense1d(
     k: Arithmetic[V], x: V, *, weight: Array, bias: Array, bias_shift: Array, buffer_bits: int = 28, **rest: Any
 ) -> V:
-    """Dense1D: the flattened input times ``weight`` [inputs, units]."""
+    """Dense1D: the flattened input times ``weight`` [inputs, units]; its sum does not wrap."""
     acc = k.matmul(k.reshape(x, [0, -1]), weight)
-    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, 1, first=False), **rest)
+    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits), **rest)
 
 
 def shifted_add(
@@ -150,12 +152,9 @@ def shifted_add(
     output_bits: int = 8,
 ) -> V:
     """Add: both inputs shifted left to a common scale, summed, shifted right half up; every step saturates."""
-    shifted = [
-        saturate(k, k.shift_left(x, shift, axis=1), buffer_bits) for x, shift in ((a, a_shift), (b, b_shift))
-    ]
+    shifted = [saturate(k, k.shift_left(x, shift, axis=1), buffer_bits) for x, shift in ((a, a_shift), (b, b_shift))]
     total = saturate(k, k.add(*shifted), buffer_bits)
-    out = IntType(output_bits, signed=output_bits > 4)
-    return k.clip(k.shift_right(total, output_shift, Rounding.HALF_UP, axis=1), out.low, out.high)
+    return saturate(k, k.shift_right(total, output_shift, Rounding.HALF_UP, axis=1), output_bits)
 
 
 def concatenate(k: Arithmetic[V], a: V, b: V) -> V:

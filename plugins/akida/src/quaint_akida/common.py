@@ -181,3 +181,16 @@ def leaves(value: ir.Value) -> bool:
     """Whether only the host reads a value: it is the last layer's."""
     readers = [user for user, _ in value.uses()]
     return all(user.op_type in HOST_TAIL and leaves(user.outputs[0]) for user in readers)
+
+
+def feeds(value: ir.Value, op_types: frozenset[str]) -> bool:
+    """Whether a value is read, by operators of these types alone."""
+    readers = {user.op_type for user, _ in value.uses()}
+    return bool(readers) and readers <= op_types and not value.is_graph_output()
+
+
+def padding_of(conv: ir.Node) -> str:
+    """Padding of a convolution that ``window`` accepted."""
+    size = [int(n or 0) for n in (graph.dims(conv.inputs[0]) or ())[2:]]
+    kernel, stride = graph.attribute(conv, "kernel_shape")[0], graph.attribute(conv, "strides")[0]
+    return Window(kernel, stride, tuple(graph.attribute(conv, "pads")), (size[0], size[1]), 1).padding or "same"

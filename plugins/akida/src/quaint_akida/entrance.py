@@ -9,6 +9,7 @@ from quaint import graph
 from quaint.integer import Layer
 from quaint.numerics import IntType, QuantParams, QuantSpec, ScaleKind
 from quaint.patterns import Builder, Pattern
+from quaint_akida.common import is_depthwise
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -38,8 +39,6 @@ def takes_image(value: ir.Value, config: Config) -> bool:
 
     That layer takes 1 or 3 channels of unsigned integers; everything else takes signed ones.
     """
-    from quaint_akida.common import is_depthwise
-
     channels = (graph.dims(value) or (0, 0))[1]
     readers = [user for user, _ in value.uses()]
     convolved = all(user.op_type == "Conv" and not is_depthwise(user) for user in readers)

@@ -1,4 +1,4 @@
-"""Limits of Akida 2's hardware (public hardware pages, section "Akida 2.0")."""
+"""Limits of Akida 2's hardware (public hardware pages, "Akida 2.0"), as reasons that a user can act on."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ from typing import TYPE_CHECKING
 
 from quaint import graph
 from quaint_akida import common
+from quaint_akida.entrance import is_input, signed_input_fits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import onnx_ir as ir
 
+    from quaint.partition import Plan, Refusal
     from quaint.patterns import Block, CheckContext
 
-#: Strides of the input layer by kernel size.
+#: Largest stride of the input layer by kernel size.
 INPUT_STRIDES = {3: 3, 4: 4, 5: 5, 7: 6}
-MAX_CHANNELS = 2048
-MAX_GAP_PIXELS = 144
+#: Channels, filters, and inputs of a dense layer.
+CHANNELS = 2048
+GAP_PIXELS = 144
+#: The smallest filter (kernel * kernel * channels) that is known not to fit into a processor.
+FILTER = 7 * 7 * 512
+#: Shifts of an Add: between its inputs, and of the output relative to the larger of them.
+SHIFT_DIFFERENCE, SHIFT_BELOW, SHIFT_ABOVE = 15, -3, 4
+#: Operators that become layers of a convolution processor.
+PROCESSED = frozenset({"Conv", "ConvTranspose", "Relu", "Clip", "GlobalAveragePool", "MaxPool"})
 
 
 def check_input_conv(context: CheckContext, block: Block) -> bool:
@@ -32,43 +43,29 @@ def check_input_conv(context: CheckContext, block: Block) -> bool:
         return context.fail(f"padding {list(window.pads)} is neither 'same' nor none")
     if window.size[0] < 5 or not 5 <= window.size[1] <= 384:
         return context.fail(f"the input map is 5 to 384 wide and at least 5 high, not {window.size[0]}x{window.size[1]}")
-    if window.group != 1:
-        return context.fail("the input layer has no groups")
     if block.node("Relu", "Clip") is None:
         return context.fail("the input layer needs a ReLU (or take --input-dtype int8)")
     if block.node("GlobalAveragePool") is not None:
         return context.fail("the input layer has no global average")
     pool = block.node("MaxPool")
-    return pool is None or common.max_pool_fits(context, pool, (2, 3))
+    return pool is None or common.max_pool_fits(context, pool, ((2, 2), (3, 2)), window.padding)
 
 
 def check_conv(context: CheckContext, block: Block) -> bool:
-    """Conv2D, DepthwiseConv2D, and the identity convolution that does what stands alone."""
-    conv, pool = block.node("Conv"), block.node("MaxPool")
-    if conv is not None and not _window_fits(context, conv):
-        return False
-    gap = block.node("GlobalAveragePool")
-    mapped = graph.dims(block.nodes[0].outputs[0] if conv is not None else block.nodes[0].inputs[0]) or ()
-    if len(mapped) != 4:
-        return context.fail("only feature maps (4 axes)")
-    if int(mapped[1] or 0) > MAX_CHANNELS:
-        return context.fail(f"{MAX_CHANNELS} channels and filters at the most, not {mapped[1]}")
-    if gap is not None and int(mapped[2] or 0) * int(mapped[3] or 0) > MAX_GAP_PIXELS:
-        return context.fail(f"a global average of more than {MAX_GAP_PIXELS} pixels ({mapped[2]}x{mapped[3]})")
-    if pool is None:
-        return True
-    if conv is not None and graph.attribute(conv, "strides")[0] == 2:
-        return context.fail("pooling and stride 2 together")
-    if any(user.op_type in {"Flatten", "Gemm"} for user, _ in pool.outputs[0].uses()):
-        return context.fail("max pooling right before a dense layer")
-    return common.max_pool_fits(context, pool, (1, 2))
-
-
-def _window_fits(context: CheckContext, conv: ir.Node) -> bool:
+    """Conv2D and DepthwiseConv2D."""
+    conv, pool = block.nodes[0], block.node("MaxPool")
     window = common.window(context, conv)
-    if window is None:
+    if window is None or not _window_fits(context, conv, window):
         return False
-    depthwise = common.is_depthwise(conv)
+    if is_input(conv.inputs[0]) and not signed_input_fits(context, conv.inputs[0]):
+        return False
+    if pool is not None and window.stride == 2:
+        return context.fail("pooling and stride 2 together")
+    return check_map(context, block, conv.outputs[0])
+
+
+def _window_fits(context: CheckContext, conv: ir.Node, window: common.Window) -> bool:
+    depthwise, weight = common.is_depthwise(conv), graph.constant(conv.inputs[1])
     if window.group != 1 and not depthwise:
         return context.fail(f"convolution in {window.group} groups: only 1, or one for each channel (depthwise)")
     kernels = (3, 5, 7) if depthwise else (1, 3, 5, 7)
@@ -78,17 +75,81 @@ def _window_fits(context: CheckContext, conv: ir.Node) -> bool:
         return context.fail(f"stride {window.stride} with kernel {window.kernel}: only 1, or 2 with kernel 1 or 3")
     if window.padding != "same" and not (window.padding == "same-upper" and window.stride == 2):
         return context.fail(f"padding {list(window.pads)} is not 'same'")
-    weight = graph.constant(conv.inputs[1])
-    if weight is not None and max(weight.shape[0], weight.shape[1]) > MAX_CHANNELS:
-        return context.fail(f"{MAX_CHANNELS} channels and filters at the most")
+    if weight is not None and weight.shape[1] > CHANNELS:
+        return context.fail(f"{CHANNELS} channels at the most, not {weight.shape[1]}")
+    if weight is not None and weight[0].size >= FILTER:
+        return context.fail(f"a filter of {window.kernel}x{window.kernel}x{weight.shape[1]} does not fit into a processor")
     return True
+
+
+def check_map(context: CheckContext, block: Block, value: ir.Value) -> bool:
+    """What becomes of the map ``value`` inside a layer: its filters, pooling and average."""
+    size, pool = graph.dims(value) or (), block.node("MaxPool")
+    if len(size) != 4 or not all(isinstance(n, int) for n in size[1:]):
+        return context.fail("only feature maps (4 axes of known size)")
+    if int(size[1] or 0) > CHANNELS:
+        return context.fail(f"{CHANNELS} filters at the most, not {size[1]}")
+    if block.node("GlobalAveragePool") is not None and int(size[2] or 0) * int(size[3] or 0) > GAP_PIXELS:
+        return context.fail(f"a global average of {size[2]}x{size[3]} pixels: {GAP_PIXELS} at the most")
+    if block.node("Flatten") is not None and size[2:] != (1, 1):
+        return context.fail("flattens a map")
+    if pool is None:
+        return True
+    if not common.feeds(pool.outputs[0], PROCESSED):
+        return context.fail("max pooling needs a convolution after it (a dense layer is none)")
+    return common.max_pool_fits(context, pool, ((2, 2), (2, 1)), "same")
+
+
+def check_transpose(context: CheckContext, block: Block) -> bool:
+    """Conv2DTranspose and its depthwise form."""
+    node = block.nodes[0]
+    weight, group = graph.constant(node.inputs[1]), graph.attribute(node, "group", 1)
+    kernel, pads = graph.attribute(node, "kernel_shape"), graph.attribute(node, "pads")
+    if tuple(kernel) not in {(3, 3), (4, 4)} or tuple(graph.attribute(node, "strides")) != (2, 2):
+        return context.fail("transposed convolution has kernel 3 or 4 and stride 2")
+    begin = (kernel[0] - 2) // 2
+    wanted = [begin, begin, kernel[0] - 2 - begin, kernel[0] - 2 - begin]
+    if list(pads) != wanted or any(graph.attribute(node, "output_padding", ())):
+        return context.fail(f"pads must be {wanted}, so that the output has twice the input's size")
+    if any(step != 1 for step in graph.attribute(node, "dilations", ())):
+        return context.fail("dilation")
+    depthwise = weight is not None and group > 1 and weight.shape[:2] == (group, 1)
+    return group == 1 or depthwise or context.fail("groups other than one for each channel")
+
+
+def check_dense(context: CheckContext, block: Block, x: ir.Value) -> bool:
+    """Dense1D."""
+    weight = graph.constant(block.bindings["weight"])
+    if weight is not None and weight.shape[1] > CHANNELS:
+        return context.fail(f"{CHANNELS} inputs at the most, not {weight.shape[1]}")
+    return not is_input(x) or signed_input_fits(context, x)
 
 
 def check_readers(context: CheckContext, block: Block) -> bool:
     """An Add or a Concatenate must be followed by convolutions (or by what an identity convolution does)."""
     out = block.nodes[-1].outputs[0]
     follows = {user.op_type for user, _ in out.uses()}
-    allowed = {"Conv", "ConvTranspose", "Add", "Concat", "Relu", "Clip", "GlobalAveragePool", "MaxPool"}
-    if out.is_graph_output() or not follows or not follows <= allowed:
-        return context.fail("must be followed by a convolution")
+    if out.is_graph_output() or not follows & PROCESSED or not follows <= PROCESSED | {"Add", "Concat"}:
+        return context.fail("must be followed by a convolution: put an identity 1x1 convolution after it")
     return True
+
+
+def check_widths(plan: Plan) -> Iterable[Refusal]:
+    """Weights may not have more bits than the layer's input; narrow weights of a dense layer need a narrow or raw output."""
+    from quaint.partition import Refusal
+    from quaint.specs import resolve_specs, weight_spec
+
+    specs = resolve_specs(plan)
+    for block in plan.blocks:
+        if "weight" not in block.bindings:
+            continue
+        first = is_input(block.bindings["x"])
+        bits = weight_spec(plan.target, plan.config, block, reads_input=first).dtype.bits
+        source, out = specs[block.inputs[0]], specs[block.outputs[0]]
+        if source is not None and bits > source.dtype.bits:
+            reason = f"its input has {source.dtype.bits} bits, so its weights can't have {bits}: take 4-bit weights too"
+            yield Refusal(block.name, block.nodes[0].op_type, reason)
+        if block.node("Gemm") is not None and bits == 4 and out is not None and out.dtype.bits != 4:
+            yield Refusal(block.name, "Gemm", "4-bit weights need an output of 4 bits, or no ReLU and to be the last layer")
+        if first and bits != 8 and source is not None and not source.dtype.signed:
+            yield Refusal(block.name, block.nodes[0].op_type, "the input layer for images has 8-bit weights")

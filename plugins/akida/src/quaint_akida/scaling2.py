@@ -33,6 +33,8 @@ INT8 = IntType(8, signed=True)
 SHIFT_LOW, SHIFT_HIGH = -31, 32
 #: How many mantissas are tried for the sake of the bias: weights become less than 1/32 coarser.
 CANDIDATES = 4
+#: Fields that are signed; the others are unsigned bytes.
+STORED = {"bias": np.int8, "output_shift": np.int8}
 
 
 def encode(value: Floats, bits: int, *, signed: bool) -> tuple[Ints, Ints]:
@@ -69,7 +71,7 @@ class ScaleOut:
         peak = np.ceil(np.log2(1.25 * (high + 1) / ratio))
         bits = np.clip(31 - peak, 1, 8)
         shift = np.clip(bits - np.frexp(ratio)[1], SHIFT_LOW, SHIFT_HIGH).astype(np.int64)
-        mantissa = np.maximum(np.ceil(np.ldexp(ratio, shift) * (1 - 1e-12)), 1) + coarser
+        mantissa = np.maximum(np.ceil(np.ldexp(ratio, shift) * (1 - 1e-12)), 1) + coarser * (bits > 3)
         full = (mantissa >= 2**bits) & (shift > SHIFT_LOW)
         mantissa = np.minimum(np.where(full, np.ceil(mantissa / 2), mantissa), 2**bits - 1)
         shift = shift - full
@@ -135,8 +137,9 @@ class Scaled(Pattern):
             self._report(block, context, scale < limit * (1 - 1e-9), "weights were clipped, its output's range is too small")
         mantissas, shifts = encode(whole_bias(scale), 8, signed=True)
         self._report(block, context, shifts > akida2_kernels.LARGEST_SHIFT, "biases do not fit")
-        constants |= {"weight": integers(scale).astype(np.int8), "bias": mantissas, "bias_shift": shifts}
-        return constants, attributes
+        constants |= {"bias": mantissas, "bias_shift": shifts}
+        stored = {name: array.astype(STORED.get(name, np.uint8)) for name, array in constants.items()}
+        return stored | {"weight": integers(scale).astype(np.int8)}, attributes
 
     def _report(self, block: Block, context: Lowering, hit: NDArray[np.bool_], what: str) -> None:
         if hit.any():

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from quaint.patterns import Block
 
 MAX_RANK = 4
-INPUTS = ("INT8", "INT16")
 #: Operators that slide over a map, which takes one sample at a time.
 OVER_MAP = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool")
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -37,10 +36,6 @@ def refusals(plan: Plan) -> Iterator[Refusal]:
     for block in plan.blocks:
         for reason in _reasons(plan, block):
             yield Refusal(block.name, block.nodes[0].op_type, reason)
-    for name, typed in plan.typed_inputs.items():
-        dtype = plan.values[typed].dtype
-        if dtype is not None and dtype.name not in INPUTS:
-            yield Refusal(name, "Cast", f"input {typed!r} is {dtype.name.lower()}: the runtime takes int8 or int16")
 
 
 def _reasons(plan: Plan, block: Block) -> Iterator[str]:

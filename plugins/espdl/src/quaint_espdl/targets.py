@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from quaint.numerics import IntType, QuantSpec, Rounding, ScaleKind
 from quaint.target import Target
 from quaint_espdl.limits import refusals
 from quaint_espdl.patterns import PATTERNS
 
 INT8 = IntType(8, signed=True)
-ACTIVATION = QuantSpec(INT8, ScaleKind.POWER_OF_TWO, observer="kl", round_exponent="nearest")
-WEIGHT = QuantSpec(INT8, ScaleKind.POWER_OF_TWO)
+INT8_BY_SHIFT = QuantSpec(INT8, ScaleKind.POWER_OF_TWO)
 
 #: Filters side by side in memory, by bits.
 ALIGNMENT = {8: 16, 16: 8}
@@ -22,12 +23,13 @@ ESP32P4 = Target(
     summary="ESP32-P4: int8 or int16, power-of-two scales for each channel",
     domain="quaint.espdl",
     patterns=PATTERNS,
-    activation=ACTIVATION,
-    weight=QuantSpec(INT8, ScaleKind.POWER_OF_TWO, axis=0),
+    activation=replace(INT8_BY_SHIFT, observer="percentile"),
+    weight=replace(INT8_BY_SHIFT, axis=0),
     bias={8: IntType(32, signed=True), 16: IntType(40, signed=True)},
     rounding=Rounding.HALF_EVEN,
     weight_bits=(8, 16),
     activation_bits=(8, 16),
+    input_dtypes=("int8", "int16"),
     host=HOST,
     exporter="espdl",
     limits={"alignment": ALIGNMENT, "accumulator_bits": {8: 32, 16: 40}, "max_shift": {8: 24, 16: 24}},
@@ -39,12 +41,13 @@ ESP32S3 = Target(
     summary="ESP32-S3: int8 or int16, power-of-two scales for a whole tensor",
     domain="quaint.espdl",
     patterns=PATTERNS,
-    activation=ACTIVATION,
-    weight=WEIGHT,
+    activation=replace(INT8_BY_SHIFT, observer="mse"),
+    weight=INT8_BY_SHIFT,
     bias={8: IntType(20, signed=True), 16: IntType(40, signed=True)},
     rounding=Rounding.HALF_UP,
     weight_bits=(8, 16),
     activation_bits=(8, 16),
+    input_dtypes=("int8", "int16"),
     host=HOST,
     exporter="espdl",
     limits={"alignment": ALIGNMENT, "accumulator_bits": {8: 20, 16: 40}, "max_shift": {8: 12, 16: 24}},
