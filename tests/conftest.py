@@ -14,7 +14,7 @@ from quaint.pipeline import quantize
 from quaint.plugins import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from quaint.quantized import Quantized
     from quaint.target import Target
@@ -46,9 +46,10 @@ from quaint.target import Target
 
 SPEC = QuantSpec(IntType(8, signed=True), ScaleKind.POWER_OF_TWO)
 WEIGHT = QuantSpec(IntType(8, signed=True), ScaleKind.POWER_OF_TWO, axis=0)
+INT32 = IntType(32, signed=True)
 DEMO8 = Target(
-    "demo8", "demo chip", "quaint.demo", STANDARD, SPEC, WEIGHT, weight_bits=(4, 8), host=frozenset({"Softmax"}),
-    exporter="demo",
+    "demo8", "demo chip", "quaint.demo", STANDARD, SPEC, WEIGHT, bias={4: INT32, 8: INT32}, weight_bits=(4, 8),
+    host=frozenset({"Softmax"}), exporter="demo",
 )
 WITHOUT = tuple(pattern for pattern in STANDARD if pattern not in {MaxPool, GlobalAveragePool})
 STRICT = Target("demo-strict", "demo chip without pooling", "quaint.demo", WITHOUT, SPEC, WEIGHT)
@@ -60,14 +61,14 @@ def export(quantized, name):
 """
 
 
-def install(folder: Path, name: str, module: str, **modules: str) -> None:
-    """Make a distribution ``name`` whose entry point is ``module``, as pip would."""
-    for module_name, source in modules.items():
-        (folder / f"{module_name}.py").write_text(source)
-    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+def install(folder: Path, name: str, source: str) -> None:
+    """Make a distribution ``quaint-NAME`` whose entry point is the module ``quaint_NAME``, as pip would."""
+    (folder / f"quaint_{name}.py").write_text(source)
+    info = folder / f"quaint_{name}-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[quaint]\n{name} = {module}\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: quaint-{name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[quaint]\n{name} = quaint_{name}\n")
+    registry.cache_clear()
 
 
 @pytest.fixture
@@ -75,14 +76,20 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder on the path, here and in subprocesses, into which plugins can be installed; the demo one is there."""
     folder = tmp_path / "site"
     folder.mkdir()
-    install(folder, "quaint-demo", "quaint_demo", quaint_demo=PLUGIN, quaint_demo_parts=PARTS)
+    (folder / "quaint_demo_parts.py").write_text(PARTS)
+    install(folder, "demo", PLUGIN)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    registry.cache_clear()
     yield folder
     registry.cache_clear()
     for name in [name for name, module in sys.modules.items() if str(folder) in str(getattr(module, "__file__", ""))]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def add_plugin(plugins: Path) -> Callable[[str, str], None]:
+    """Install one more plugin: its name and its source."""
+    return lambda name, source: install(plugins, name, source)
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,13 @@ MAY_IMPORT = {
 #: Rooms that are reached by name, through the hooks: the rest of core imports them inside functions, if at all.
 BY_NAME = {"simulators", "frontends", "observers", "testing", "cli"}
 
+#: The stages of the road, and what joins them: no stage knows of a joint.
+STAGES = {
+    *("frontends", "canonicalize", "partition", "samples", "observers", "calibrate", "specs", "quantizers", "lower"),
+    *("layers", "simulators", "patterns", "integer", "target"),
+}
+JOINTS = {"pipeline", "quantized", "saved", "comparison", "report", "testing", "cli"}
+
 
 def parsed(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"))
@@ -193,6 +200,17 @@ def test_rooms_are_reached_by_name() -> None:
         if source.partition(".")[0] == "quaint" and source != "quaint.__main__"
         for target, line in targets.items()
         if room(target) in BY_NAME and room(target) != room(source)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_stages_know_nothing_of_what_joins_them() -> None:
+    found = [
+        f"{named(modules()[source])}:{line}: {source} imports {target}"
+        for source, targets in edges().items()
+        if source.startswith("quaint.") and room(source) in STAGES
+        for target, line in targets.items()
+        if room(target) in JOINTS
     ]
     assert not found, "\n".join(found)
 

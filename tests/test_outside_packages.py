@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quaint.testing import zoo
 from quaint.testing.builder import Builder
 
 PACKAGES = Path(__file__).parent / "outside_packages"
@@ -140,6 +141,10 @@ def test_generated_package_passes_as_written(wren: Environment, tmp_path: Path) 
     wren.install(tmp_path / "package")
     assert made["target"] in [target["name"] for target in wren.result("targets")["targets"]]
     wren.passes(tmp_path / "package" / "tests")
+    (tmp_path / "model.onnx").write_bytes(zoo.load("conv_kernel").model.SerializeToString())
+    refused = wren.quaint("quantize", tmp_path / "model.onnx", "--target", "house-finch")
+    assert refused.returncode == 5
+    assert "conv0 (Conv): its kernel is larger than 3x3" in refused.stderr
     taken = wren.quaint("new-target", "house-finch", "--output", tmp_path / "again")
     assert taken.returncode == 2
     assert "QU121" in taken.stderr

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quaint.compare import compare as compare
+    from quaint.comparison import compare as compare
     from quaint.config import Config as Config
     from quaint.errors import QuaintError as QuaintError
     from quaint.numerics import FixedPoint as FixedPoint
@@ -20,7 +20,7 @@ _WHERE = {
     "FixedPoint": "quaint.numerics",
     "Quantized": "quaint.quantized",
     "QuaintError": "quaint.errors",
-    "compare": "quaint.compare",
+    "compare": "quaint.comparison",
     "load": "quaint.saved",
     "quantize": "quaint.pipeline",
 }

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from quaint import graph
 from quaint.errors import QuaintError
 from quaint.floatmodel import FloatModel
 from quaint.numerics import ScaleKind
 from quaint.plugins import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
 
+    import onnx_ir as ir
     from numpy.typing import NDArray
 
     from quaint.numerics import QuantSpec
+    from quaint.observers.base import Observer
     from quaint.partition import Plan
+
+
+#: What the float tensors of one run may take: bounds memory however large the batch.
+CHUNK_BYTES = 64 << 20
+OBSERVING_THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,23 +59,80 @@ def calibrate(
     """
     observers = {name: _observer(specs[name]) for name in plan.edges}
     model = FloatModel(plan.model, tuple(observers))
-    for _ in range(epochs):
-        for batch in batches():
-            for name, values in model.run(batch).items():
-                if not np.isfinite(values).all():
-                    maker = plan.producers[name].name if name in plan.producers else name
-                    raise QuaintError(
-                        "QC205",
-                        "the float model gives NaN or Inf on the samples",
-                        where=f"tensor {name!r} of {maker!r}",
-                    )
-                observers[name].observe(values)
+    size = max(1, CHUNK_BYTES // sum(_bytes(plan.values[name]) for name in observers))
+    with ThreadPoolExecutor(OBSERVING_THREADS + 1) as pool:
+        for _ in range(epochs):
+            for batch in batches():
+                _observe_batch(pool, model, batch, size, observers)
     return {name: Range(*observer.range()) for name, observer in observers.items()}
 
 
-def _observer(spec: QuantSpec | None) -> Any:
+def _observe_batch(
+    pool: ThreadPoolExecutor,
+    model: FloatModel,
+    batch: Mapping[str, NDArray[Any]],
+    size: int,
+    observers: Mapping[str, Observer],
+) -> None:
+    """Run a batch in parts of ``size`` samples, each part observed while the next one runs.
+
+    Observers that tell batches apart see the extremes of the whole batch, once.
+    """
+    extremes: dict[str, list[NDArray[Any]]] = {name: [] for name, observer in observers.items() if observer.by_batch}
+
+    def observe(item: tuple[str, NDArray[Any]]) -> None:
+        name, values = item
+        try:
+            if name in extremes:
+                extremes[name].append(_extremes(values, observers[name].axis))
+            else:
+                observers[name].observe(values)
+        except QuaintError as error:
+            raise QuaintError(
+                error.code, "the float model gives NaN or Inf on the samples", where=f"tensor {name!r}"
+            ) from error
+
+    for results in _ahead(pool, model.run, _parts(batch, size)):
+        for _ in pool.map(observe, results.items()):
+            pass
+    for name, seen in extremes.items():
+        observers[name].observe(np.concatenate(seen))
+
+
+def _parts(batch: Mapping[str, NDArray[Any]], size: int) -> Iterator[Mapping[str, NDArray[Any]]]:
+    count = len(next(iter(batch.values())))
+    for start in range(0, count, size):
+        yield {name: values[start : start + size] for name, values in batch.items()}
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, run: Callable[[Any], dict[str, NDArray[Any]]], items: Iterable[Any]
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Results of ``run`` in order, each computed while the one before is in use."""
+    waiting: Future[dict[str, NDArray[Any]]] | None = None
+    for item in items:
+        started = pool.submit(run, item)
+        if waiting is not None:
+            yield waiting.result()
+        waiting = started
+    if waiting is not None:
+        yield waiting.result()
+
+
+def _extremes(values: NDArray[Any], axis: int | None) -> NDArray[Any]:
+    """The lowest and the highest values, two samples of size 1 but for ``axis``."""
+    others = tuple(i for i in range(values.ndim) if i != axis)
+    return np.concatenate([values.min(axis=others, keepdims=True), values.max(axis=others, keepdims=True)])
+
+
+def _bytes(value: ir.Value) -> int:
+    """Bytes of one sample of a float32 tensor."""
+    return 4 * math.prod(n for n in (graph.dims(value) or ())[1:] if isinstance(n, int))
+
+
+def _observer(spec: QuantSpec | None) -> Observer:
     hook = "quaint_observers"
     if spec is None:
-        return registry().get(hook, "minmax")()
+        return cast("Observer", registry().get(hook, "minmax")())
     make = registry().get(hook, spec.observer, code="QU103")
-    return make(axis=spec.axis, dtype=spec.dtype, power_of_two=spec.scale is not ScaleKind.FLOAT)
+    return cast("Observer", make(axis=spec.axis, dtype=spec.dtype, power_of_two=spec.scale is not ScaleKind.FLOAT))

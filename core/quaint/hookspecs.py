@@ -45,7 +45,7 @@ def quaint_quantizers() -> Iterable[Lazy]:
 
 @spec
 def quaint_simulators() -> Iterable[Lazy]:
-    """What runs an integer model. Name: what ``--simulator`` takes; object: ``(IntegerModel) -> Simulator``."""
+    """What runs an integer model. Name: what ``--simulator`` takes; object: ``(IntegerModel, kernels) -> Simulator``."""
 
 
 @spec

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -173,12 +172,14 @@ def test_a_reader_that_goes_away_is_left_to_click() -> None:
         guarded(Session(), write)
 
 
-def test_a_command_that_cannot_be_imported_stops_only_itself(plugins: Path, run: Callable[..., Result]) -> None:
+def test_a_command_that_cannot_be_imported_stops_only_itself(
+    add_plugin: Callable[[str, str], None], run: Callable[..., Result]
+) -> None:
     source = (
         "from quaint.component import Lazy\nfrom quaint.hookspecs import impl\n"
         "@impl\ndef quaint_commands():\n    yield Lazy('broken', 'quaint_nowhere:command', 'never')\n"
     )
-    add_plugin(plugins, "quaint-broken", "quaint_broken", source)
+    add_plugin("broken", source)
     assert "broken" in run("--help").stdout
     assert "error[QP520]" in run("broken", code=7).stderr
 
@@ -203,30 +204,18 @@ def test_other_warnings_are_left_alone() -> None:
     assert not session.warnings
 
 
-def add_plugin(folder: Path, name: str, module: str, source: str) -> None:
-    """Install a plugin for this process and those below it."""
-    from quaint.plugins import registry
-
-    (folder / f"{module}.py").write_text(source)
-    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[quaint]\n{name} = {module}\n")
-    registry.cache_clear()
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_while_calibrating_nothing_is_written(
-    number: signal.Signals, code: int, plugins: Path, digits: Path, tmp_path: Path
+    number: signal.Signals, code: int, add_plugin: Callable[[str, str], None], digits: Path, tmp_path: Path
 ) -> None:
-    add_plugin(plugins, "quaint-slow", "quaint_slow", SLOW)
+    add_plugin("slow", SLOW)
     args = ["quantize", str(digits / "digits.onnx"), "--target", "demo8", "--observer", "slow", "--output", "out"]
     command = [sys.executable, "-m", "quaint", *args]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         limit = time.monotonic() + 30
         while not (tmp_path / "started").exists() and time.monotonic() < limit and process.poll() is None:
             time.sleep(0.02)
-        os.kill(process.pid, number)
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert process.returncode == code, err
     assert "Traceback" not in err

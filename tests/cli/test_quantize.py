@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-Run = "Callable[..., Result]"
-RunJson = "Callable[..., dict[str, Any]]"
 FILES = ["digits.demo8.onnx", "digits.sizes", "manifest.json", "report.html", "report.json"]
 
 
-def test_a_table_and_nothing_written(run: Run, digits: Path, tmp_path: Path) -> None:
+def test_a_table_and_nothing_written(run: Callable[..., Result], digits: Path, tmp_path: Path) -> None:
     result = run("quantize", digits / "digits.onnx", "--target", "DEMO_8", "--samples", digits / "calibration.npz")
     assert "digits on demo8" in result.stdout
     assert "global_average_pool" in result.stdout
@@ -36,7 +34,7 @@ def test_a_table_and_nothing_written(run: Run, digits: Path, tmp_path: Path) -> 
     assert not list(tmp_path.glob("*.onnx"))
 
 
-def test_json(run_json: RunJson, digits: Path, tmp_path: Path) -> None:
+def test_json(run_json: Callable[..., dict[str, Any]], digits: Path, tmp_path: Path) -> None:
     args = ("--samples", digits / "calibration.npz", "--output", tmp_path / "out", "-w", "4")
     document = run_json("quantize", digits / "digits.onnx", "--target", "demo8", *args)
     assert document["target"] == "demo8"
@@ -50,7 +48,7 @@ def test_json(run_json: RunJson, digits: Path, tmp_path: Path) -> None:
     assert document["config"] == {"weight_bits": 4}
 
 
-def test_the_folder_holds_what_the_manifest_says(run: Run, digits: Path, tmp_path: Path) -> None:
+def test_the_folder_holds_what_the_manifest_says(run: Callable[..., Result], digits: Path, tmp_path: Path) -> None:
     out, model = tmp_path / "out", digits / "digits.onnx"
     run("quantize", model, "--target", "demo8", "--samples", digits / "calibration.npz", "--output", out)
     assert sorted(file.name for file in out.iterdir()) == FILES
@@ -59,7 +57,7 @@ def test_the_folder_holds_what_the_manifest_says(run: Run, digits: Path, tmp_pat
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
     assert set(manifest["files"]) == set(FILES) - {"manifest.json"}
     assert manifest["model"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
-    assert manifest["plugin"] == {"name": "quaint-demo", "distribution": "quaint-demo", "version": "1.0"}
+    assert manifest["plugin"] == {"name": "demo", "distribution": "quaint-demo", "version": "1.0"}
     assert set(manifest["libraries"]) == set(LIBRARIES)
     assert manifest["samples"]["samples"] == 256
     assert manifest["tensors"]["logits_int"]["dtype"] == "int8"
@@ -70,7 +68,8 @@ def test_the_same_bytes_for_the_same_inputs(plugins: Path, digits: Path, tmp_pat
     for seed in ("1", "2"):
         args = ["quantize", str(digits / "digits-residual.onnx"), "--target", "demo8", "--num-samples", "40"]
         command = [sys.executable, "-m", "quaint", *args, "--output", str(tmp_path / seed)]
-        done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True)
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stderr.startswith("warning: no samples were given")
         assert "wrote" in done.stdout
@@ -79,7 +78,7 @@ def test_the_same_bytes_for_the_same_inputs(plugins: Path, digits: Path, tmp_pat
     assert [name for name in one if one[name] != other[name]] == []
 
 
-def test_an_existing_output_is_refused_and_kept(run: Run, digits: Path, tmp_path: Path) -> None:
+def test_an_existing_output_is_refused_and_kept(run: Callable[..., Result], digits: Path, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("mine")
     args = ("quantize", digits / "digits.onnx", "--target", "demo8", "--output", tmp_path)
     assert "error[QI600]" in run(*args, code=8).stderr
@@ -88,14 +87,14 @@ def test_an_existing_output_is_refused_and_kept(run: Run, digits: Path, tmp_path
     assert json.loads((tmp_path / "report.json").read_text())["target"] == "demo8"
 
 
-def test_the_output_is_checked_before_the_model_is_read(run: Run, tmp_path: Path) -> None:
+def test_the_output_is_checked_before_the_model_is_read(run: Callable[..., Result], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert (
         "error[QI602]" in run("quantize", "m.onnx", "--target", "demo8", "--output", tmp_path / "file", code=8).stderr
     )
 
 
-def test_the_output_is_no_input(run: Run, digits: Path, tmp_path: Path) -> None:
+def test_the_output_is_no_input(run: Callable[..., Result], digits: Path, tmp_path: Path) -> None:
     model = tmp_path / "digits.demo8.onnx"
     model.write_bytes((digits / "digits.onnx").read_bytes())
     before = model.read_bytes()
@@ -123,12 +122,14 @@ def test_the_output_is_no_input(run: Run, digits: Path, tmp_path: Path) -> None:
         (["--config", "nowhere.json"], "QI604", 8),
     ],
 )
-def test_wishes_are_checked_before_the_model_is_read(run: Run, args: list[str], code: str, status: int) -> None:
+def test_wishes_are_checked_before_the_model_is_read(
+    run: Callable[..., Result], args: list[str], code: str, status: int
+) -> None:
     result = run("quantize", "nowhere.onnx", "--target", "demo8", *args, code=status)
     assert result.stderr.startswith(f"error[{code}]")
 
 
-def test_what_the_chip_lacks(run_json: RunJson, run: Run, digits: Path) -> None:
+def test_what_the_chip_lacks(run_json: Callable[..., dict[str, Any]], run: Callable[..., Result], digits: Path) -> None:
     args = ("quantize", digits / "digits.onnx", "--target", "demo-strict")
     result = run(*args, code=5)
     assert "  pool1 (MaxPool): " in result.stderr
@@ -140,13 +141,15 @@ def test_what_the_chip_lacks(run_json: RunJson, run: Run, digits: Path) -> None:
     [("nowhere.onnx", None, "QM101", 3), ("digits.onnx", "nowhere.npz", "QC200", 4), ("labels.npz", None, "QM103", 3)],
 )
 def test_files_that_are_not_there(
-    run: Run, digits: Path, model: str, samples: str | None, code: str, status: int
+    run: Callable[..., Result], digits: Path, model: str, samples: str | None, code: str, status: int
 ) -> None:
     given = [] if samples is None else ["--samples", digits / samples]
     assert f"error[{code}]" in run("quantize", digits / model, "--target", "demo8", *given, code=status).stderr
 
 
-def test_precedence_flags_over_set_over_file(run_json: RunJson, digits: Path, tmp_path: Path) -> None:
+def test_precedence_flags_over_set_over_file(
+    run_json: Callable[..., dict[str, Any]], digits: Path, tmp_path: Path
+) -> None:
     config = tmp_path / "config.toml"
     config.write_text('num_samples = 10\nbatch_size = 5\nseed = 3\n[layers."conv*"]\nweight_bits = 4\n')
     args = ("--config", config, "--set", "batch_size=6", "--set", "seed=4", "--seed", "5", "--shape", "input=N,1,8,8")
@@ -161,12 +164,14 @@ def test_precedence_flags_over_set_over_file(run_json: RunJson, digits: Path, tm
     assert [layer["bits"] for layer in document["layers"]][:3] == ["4/8", "8", "4/8"]
 
 
-def test_until_leaves_the_rest_to_the_host(run_json: RunJson, digits: Path) -> None:
+def test_until_leaves_the_rest_to_the_host(run_json: Callable[..., dict[str, Any]], digits: Path) -> None:
     document = run_json("quantize", digits / "digits.onnx", "--target", "demo8", "--until", "relu3")
     assert [layer["name"] for layer in document["layers"]][-1] == "pointwise3"
 
 
-def test_layout(run_json: RunJson, run: Run, digits: Path, tmp_path: Path) -> None:
+def test_layout(
+    run_json: Callable[..., dict[str, Any]], run: Callable[..., Result], digits: Path, tmp_path: Path
+) -> None:
     x = np.load(digits / "calibration.npz")["input"][:40]
     np.save(tmp_path / "x.npy", x.transpose(0, 2, 3, 1))
     args = ("quantize", digits / "digits.onnx", "--target", "demo8", "--samples", tmp_path / "x.npy")
@@ -174,7 +179,7 @@ def test_layout(run_json: RunJson, run: Run, digits: Path, tmp_path: Path) -> No
     assert run_json(*args, "--layout", "nhwc")["samples"]["samples"] == 40
 
 
-def test_few_samples_are_warned_of(run_json: RunJson, digits: Path, tmp_path: Path) -> None:
+def test_few_samples_are_warned_of(run_json: Callable[..., dict[str, Any]], digits: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.load(digits / "calibration.npz")["input"][:4])
     document = run_json("quantize", digits / "digits.onnx", "--target", "demo8", "--samples", tmp_path / "x.npy")
     assert [warning[:5] for warning in document["warnings"]] == ["QC202"]
@@ -192,7 +197,9 @@ def hostile_model(path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
 
 
-def test_names_from_the_file_reach_neither_terminal_nor_page_as_they_are(run: Run, tmp_path: Path) -> None:
+def test_names_from_the_file_reach_neither_terminal_nor_page_as_they_are(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
     hostile_model(tmp_path / "m.onnx")
     for extra in ([], ["--json"]):
         args = ("quantize", tmp_path / "m.onnx", "--target", "demo8", "--output", tmp_path / "out", "--force", *extra)

@@ -23,7 +23,7 @@ from quaint.errors import QuaintError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from quaint.compare import Comparison, Row
+    from quaint.comparison import Comparison, Row
     from quaint.files import OutputFolder
 
 
@@ -65,7 +65,7 @@ def compare(
     chips = [pipeline.find_target(target) for target in targets]
 
     from quaint.cli.console import progress
-    from quaint.compare import compare as compare_targets
+    from quaint.comparison import compare as compare_targets
     from quaint.files import OutputFolder
     from quaint.samples import read_labels
 

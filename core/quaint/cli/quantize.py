@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def quantize(
         session.warn(warning)
     written = [str(output / file) for file in files] if output is not None else []
     document = _document(quantized, report, written, stages.seconds)
-    session.give(document, lambda: _show(report, written, stages.seconds))
+    session.give(document, lambda: _show(report, written, stages.seconds, session))
 
 
 def _document(
@@ -109,7 +110,7 @@ def _document(
     }
 
 
-def _show(report: Report, written: Sequence[str], seconds: Mapping[str, float]) -> None:
+def _show(report: Report, written: Sequence[str], seconds: Mapping[str, float], session: Session) -> None:
     from quaint.cli.console import print_lines, print_table
     from quaint.report.text import count, noise, percent, size
 
@@ -130,7 +131,7 @@ def _show(report: Report, written: Sequence[str], seconds: Mapping[str, float]) 
     print_lines(f"{size(report.totals['parameter_bytes'])} of constants, {count(report.totals['macs'])} MACs")
     print_lines(*(f"wrote {path}" for path in written))
     slowest = max(seconds, key=lambda stage: seconds[stage])
-    total = sum(seconds.values())
+    total = time.perf_counter() - session.started
     print_lines(f"{total:.1f} s ({slowest} {seconds[slowest]:.1f} s), peak memory {size(peak_memory())}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 import traceback
 import warnings
 from contextlib import contextmanager
@@ -28,10 +29,12 @@ class Session:
     Args:
         json: the result is wanted as one JSON document.
         warnings: what the user has been warned of.
+        started: seconds of the clock at the start of the call.
     """
 
     json: bool = False
     warnings: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
 
     def warn(self, text: str) -> None:
         """A line on standard error, and in the document; the same text only once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -26,6 +26,9 @@ class Observer(ABC):
         dtype: the integers that the tensor will be quantized to, for observers that search the best threshold for them.
         power_of_two: scales will be powers of two, for the same observers.
     """
+
+    #: Whether it tells batches apart: then it is shown the extremes of each batch, else any parts of it in order.
+    by_batch: ClassVar[bool] = False
 
     def __init__(self, axis: int | None = None, *, dtype: IntType = INT8, power_of_two: bool = False) -> None:
         self.axis, self.dtype, self.power_of_two = axis, dtype, power_of_two

@@ -71,6 +71,8 @@ class MovingMax(Observer):
         grid: ``dtype`` and ``power_of_two``, as for every observer.
     """
 
+    by_batch = True
+
     def __init__(self, axis: int | None = None, *, momentum: float = 0.9, **grid: Any) -> None:
         super().__init__(axis, **grid)
         self._momentum, self._batches = momentum, 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from quaint.floatmodel import FloatModel
 from quaint.report.costs import macs_of
-from quaint.report.metrics import Noise, Share, saturated, top1
+from quaint.report.metrics import Noise, Share, dequantized, saturated, top1
 from quaint.report.report import LayerReport, Report
 from quaint.samples import Samples
 from quaint.specs import weight_bits
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 
 #: Samples that are looked at, and how many at a time: every tensor of the model is held for them.
 LIMIT, CHUNK = 64, 8
+#: Values in all tensors of all samples; large models are measured on fewer samples, which have values enough.
+VALUES, LEAST = 1 << 27, 16
 
 
 def analyze(quantized: Quantized, samples: Any) -> Report:
-    """Error, saturation and cost of every layer, on up to 64 samples.
+    """Error, saturation and cost of every layer, on up to 64 samples, fewer (16 at least) for a large model.
 
     Args:
         quantized: the model; without its float source (one that was loaded from a file) there are no errors in the report.
@@ -59,12 +62,21 @@ def _batches(quantized: Quantized, samples: Any) -> Iterator[Arrays]:
     """The first samples, a few at a time; as many as the model takes where its batch is fixed."""
     model = quantized.integer
     size = next((model.shapes[name][0] for name in model.inputs), None) or CHUNK
+    limit = _limit(quantized)
     if isinstance(samples, Samples):
-        yield from samples.first(LIMIT).batches(size)
+        yield from samples.first(limit).batches(size)
         return
     feeds = samples if isinstance(samples, Mapping) else {model.inputs[0]: np.asarray(samples)}
-    for start in range(0, min(LIMIT, len(next(iter(feeds.values())))), size):
-        yield {name: np.asarray(values)[start : min(start + size, LIMIT)] for name, values in feeds.items()}
+    for start in range(0, min(limit, len(next(iter(feeds.values())))), size):
+        yield {name: np.asarray(values)[start : min(start + size, limit)] for name, values in feeds.items()}
+
+
+def _limit(quantized: Quantized) -> int:
+    """How many samples to look at."""
+    shapes = quantized.integer.shapes
+    made = [shapes[name] for layer in quantized.integer.integer_layers for name in layer.outputs]
+    values = sum(math.prod(size or 1 for size in shape[1:]) for shape in made)
+    return min(LIMIT, max(LEAST, VALUES // max(values, 1)))
 
 
 @dataclass
@@ -101,7 +113,7 @@ class _Measured:
             params = model.tensors[name]
             self.saturation.setdefault(name, Share()).add(saturated(made[name], params))
             if name in self.floats:
-                self.noise.setdefault(name, Noise()).add(params.dequantize(made[name]), real[self.floats[name]])
+                self.noise.setdefault(name, Noise()).add(dequantized(made[name], params), real[self.floats[name]])
         for index, name in enumerate(model.outputs if self.real else ()):
             self.outputs.setdefault(name, Noise()).add(self._reals(name, made[name]), real[name])
             mine, theirs = top1(made[name]), top1(real[name])
@@ -110,7 +122,7 @@ class _Measured:
 
     def _reals(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         params = self.quantized.integer.tensors.get(name)
-        return values if params is None else params.dequantize(values)
+        return values if params is None else dequantized(values, params)
 
     def layer(self, layer: Layer) -> LayerReport:
         """What is known of a layer."""

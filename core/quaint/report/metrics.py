@@ -21,10 +21,10 @@ class Noise:
     signal: float = 0.0
 
     def add(self, quantized: NDArray[Any], real: NDArray[Any]) -> None:
-        """Count a batch of both."""
-        real = np.asarray(real, np.float64)
-        self.noise += float(np.square(np.asarray(quantized, np.float64) - real).sum())
-        self.signal += float(np.square(real).sum())
+        """Count a batch of both, float32."""
+        difference = np.subtract(quantized, real, dtype=np.float32)
+        self.noise += float(np.square(difference, out=difference).sum(dtype=np.float64))
+        self.signal += float(np.square(real, dtype=np.float32).sum(dtype=np.float64))
 
     @property
     def ratio(self) -> float | None:
@@ -50,6 +50,14 @@ class Share:
     def ratio(self) -> float | None:
         """The share; None of nothing."""
         return self.hits / self.total if self.total else None
+
+
+def dequantized(integers: NDArray[Any], params: QuantParams) -> NDArray[np.float32]:
+    """The real values in float32: precise enough to measure, and several times faster than ``QuantParams.dequantize``."""
+    real = integers.astype(np.float32)
+    real -= params.broadcast(params.zero_point, real.ndim).astype(np.float32)
+    real *= params.broadcast(params.scale, real.ndim).astype(np.float32)
+    return real
 
 
 def saturated(integers: NDArray[Any], params: QuantParams) -> NDArray[np.bool_]:

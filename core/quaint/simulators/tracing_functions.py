@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from quaint.simulators.tracing import Tracer
 from quaint.simulators.tracing_edges import check, incoming, outgoing
-from quaint.simulators.tracing_graph import Graph
+from quaint.simulators.tracing_graph import OPSET, Graph
 
 if TYPE_CHECKING:
     from quaint.arithmetic import Kernel
@@ -25,18 +25,16 @@ class Body:
         inputs: formal names, tensors first, then constants.
         outputs: formal names.
         nodes: operators, constants included.
-        opsets: version of each operator domain.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     nodes: tuple[onnx.NodeProto, ...]
-    opsets: dict[str, int]
 
     def function(self, domain: str, name: str) -> onnx.FunctionProto:
         """The body as a function."""
-        imports = [helper.make_opsetid(key, version) for key, version in sorted(self.opsets.items())]
-        return helper.make_function(domain, name, self.inputs, self.outputs, self.nodes, imports)
+        opsets = [helper.make_opsetid("", OPSET)]
+        return helper.make_function(domain, name, self.inputs, self.outputs, self.nodes, opsets)
 
 
 def _constant(tensor: onnx.TensorProto) -> onnx.NodeProto:
@@ -60,4 +58,4 @@ def trace(model: IntegerModel, layer: Layer, kernel: Kernel) -> Body:
     outputs = tuple(outgoing(tracer, model, name, value) for name, value in values.items())
     constants = (_constant(numpy_helper.from_array(a, name)) for name, a in tracer.graph.constants.items())
     nodes = (*constants, *tracer.graph.nodes)
-    return Body((*places, *layer.constants), outputs, nodes, tracer.graph.opsets)
+    return Body((*places, *layer.constants), outputs, nodes)

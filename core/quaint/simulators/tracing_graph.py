@@ -81,7 +81,6 @@ class Graph:
     def __init__(self, given: Mapping[int, str] | None = None) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
-        self.opsets = {"": OPSET}
         self._given = dict(given or {})
         self._alive: list[Array] = []
         self._known: dict[Any, str] = {}
@@ -105,12 +104,10 @@ class Graph:
         """Take over the nodes of a model; the names of its outputs.
 
         Raises:
-            Untraceable: if it has functions, or other nodes are there already and its operator set is not theirs.
+            Untraceable: if it has functions, or operators of other sets.
         """
-        opsets = {entry.domain: entry.version for entry in model.opset_import}
-        if model.functions or (self.nodes and opsets.get("", OPSET) != OPSET):
-            raise Untraceable("a float model with functions, or in an operator set of its own")
-        self.opsets |= opsets
+        if model.functions or {entry.domain: entry.version for entry in model.opset_import} != {"": OPSET}:
+            raise Untraceable(f"a float model with more than operators of opset {OPSET}")
         graph = compose.add_prefix(model, f"_v{len(self.nodes)}.").graph
         for value, name in zip(graph.input, inputs, strict=True):
             self.nodes.append(helper.make_node("Identity", [name], [value.name]))

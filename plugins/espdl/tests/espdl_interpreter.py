@@ -47,7 +47,9 @@ class Interpreter:
             (output,) = node.outputs
             value = OPERATIONS[node.op_type](self, node)
             info = self.info[output]
-            assert value.size == math.prod(info.dims), f"{node.name}: {value.shape} instead of {info.dims}"
+            assert value.size == math.prod(int(n) for n in info.dims), (
+                f"{node.name}: {value.shape} instead of {info.dims}"
+            )
             self.values[output] = value.astype(info.dtype.numpy)
         return {info.name: self.values[info.name] for info in self.graph.outputs}
 
@@ -82,8 +84,9 @@ def windows(x: Array, kernel: Sequence[int], strides: Sequence[int], dilations: 
     axes = tuple(range(1, 1 + len(kernel)))
     reach = [(n - 1) * step + 1 for n, step in zip(kernel, dilations, strict=True)]
     view = sliding_window_view(x, reach, axes)
-    view = view[(slice(None), *(slice(None, None, step) for step in strides))]
-    return view[(..., *(slice(None, None, step) for step in dilations))]
+    over_map: Any = (slice(None), *(slice(None, None, step) for step in strides))
+    within: Any = (..., *(slice(None, None, step) for step in dilations))
+    return np.asarray(view[over_map][within])
 
 
 def padded(x: Array, pads: Sequence[int], fill: int) -> Array:
@@ -129,7 +132,7 @@ def gemm(run: Interpreter, node: EspdlNode) -> Array:
 
 def insert_zeros(run: Interpreter, node: EspdlNode) -> Array:
     x = run.integers(node.inputs[0])
-    out = np.zeros(run.info[node.outputs[0]].dims, np.int64)
+    out = np.zeros([int(n) for n in run.info[node.outputs[0]].dims], np.int64)
     every = zip(x.shape[1:-1], node.attributes["stride"], strict=True)
     out[(slice(None), *(slice(0, (n - 1) * step + 1, step) for n, step in every))] = x
     return out
@@ -140,7 +143,8 @@ def max_pool(run: Interpreter, node: EspdlNode) -> Array:
     assert not wish["ceil_mode"]
     x = padded(run.integers(node.inputs[0]), wish["pads"], -(1 << 40))
     rank = len(wish["kernel_shape"])
-    return windows(x, wish["kernel_shape"], wish["strides"], wish["dilations"]).max(tuple(range(-rank, 0)))
+    view = windows(x, wish["kernel_shape"], wish["strides"], wish["dilations"])
+    return np.asarray(view.max(tuple(range(-rank, 0))))
 
 
 def average(run: Interpreter, node: EspdlNode, total: Array, area: int) -> Array:
@@ -204,7 +208,7 @@ def table(run: Interpreter, node: EspdlNode) -> Array:
     entries = run.constants[node.attributes["lut"]]
     assert entries.exponents == (run.exponent(node.outputs[0]),)
     assert entries.dims == (256,)
-    return entries.array[run.integers(node.inputs[0]) + 128]
+    return np.asarray(entries.array[run.integers(node.inputs[0]) + 128])
 
 
 def relu(run: Interpreter, node: EspdlNode) -> Array:
@@ -233,7 +237,7 @@ def softmax(run: Interpreter, node: EspdlNode) -> Array:
     x = (run.integers(node.inputs[0]) * 2.0 ** run.exponent(node.inputs[0])).astype(np.float32)
     x = x - x.max(axis, keepdims=True)
     total = np.exp(x).sum(axis, keepdims=True)
-    return x - np.log(total) if node.op_type == "LogSoftmax" else np.exp(x) / total
+    return np.asarray(x - np.log(total) if node.op_type == "LogSoftmax" else np.exp(x) / total)
 
 
 OPERATIONS: dict[str, Callable[[Interpreter, EspdlNode], Array]] = {

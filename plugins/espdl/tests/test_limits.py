@@ -83,7 +83,11 @@ def test_integer_inputs_enter_as_they_are(dtype: ir.DataType) -> None:
 small = st.integers(-128, 127)
 
 
-@given(weight=arrays(np.int64, (5, 3), elements=small), bias=arrays(np.int64, 3, elements=st.integers(-999, 999)), data=st.data())
+@given(
+    weight=arrays(np.int64, (5, 3), elements=small),
+    bias=arrays(np.int64, 3, elements=st.integers(-999, 999)),
+    data=st.data(),
+)
 def test_no_partial_sum_goes_beyond_the_reach(weight: Any, bias: Any, data: st.DataObject) -> None:
     x = data.draw(arrays(np.int64, 5, elements=small))
     layer = Layer("gemm", ("x",), ("y",), {"weight": weight, "bias": bias})

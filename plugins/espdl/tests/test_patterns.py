@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx_ir as ir
 import pytest
 from espdl_proof import Net, prove, quantized
 
 from quaint.errors import QuaintError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 RANDOM = np.random.default_rng(0)
 
@@ -80,7 +82,9 @@ def test_a_table_stays_at_8_bits_and_says_so() -> None:
 
 def test_a_16_bit_layer_takes_the_model_input_in_16_bits() -> None:
     net = Net(x=("N", 3, 4, 4))
-    result = quantized(net.model(net.add("Conv", net["x"], weights(5, 3, 1, 1))), "esp32p4", layers={"conv0": {"bits": 16}})
+    result = quantized(
+        net.model(net.add("Conv", net["x"], weights(5, 3, 1, 1))), "esp32p4", layers={"conv0": {"bits": 16}}
+    )
     assert [result.integer.tensors[name].dtype.bits for name in result.integer.integer_inputs] == [16]
     assert [layer.op for layer in result.integer.integer_layers] == ["conv"]
 

@@ -95,7 +95,8 @@ def labelled(model: str, split: str) -> tuple[Any, Any]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.samples(model, split)
+    x, labels = module.samples(model, split)
+    return x, labels
 
 
 @needs_data

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from quaint.component import Lazy
 from quaint.hookspecs import impl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @impl
 def quaint_targets() -> Iterable[Lazy]:
     """The two generations."""
-    yield Lazy("akida1", "quaint_akida.akida1:AKIDA1", "Akida 1: 4-bit weights and activations, thresholds, sequential nets")
-    yield Lazy("akida2", "quaint_akida.akida2:AKIDA2", "Akida 2: 8-bit weights and activations, scales for each channel")
+    yield Lazy(
+        "akida1", "quaint_akida.akida1:AKIDA1", "Akida 1: 4-bit weights and activations, thresholds, sequential nets"
+    )
+    yield Lazy(
+        "akida2", "quaint_akida.akida2:AKIDA2", "Akida 2: 8-bit weights and activations, scales for each channel"
+    )

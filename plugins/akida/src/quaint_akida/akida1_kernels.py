@@ -7,12 +7,13 @@ documentation of the akida package, "Akida layers" and the hardware pages of AKD
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quaint.numerics import Rounding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -26,9 +27,7 @@ V = TypeVar("V")
 LOW, HIGH = -(1 << 19), (1 << 19) - 1
 
 
-def levels(
-    k: Arithmetic[V], potential: V, threshold: Array, step: Array | None, activation_bits: int
-) -> V:
+def levels(k: Arithmetic[V], potential: V, threshold: Array, step: Array | None, activation_bits: int) -> V:
     """Levels of activation, channels along axis 1; the potential itself where ``step`` is None (no activation)."""
     if step is None:
         return potential
@@ -38,11 +37,18 @@ def levels(
 
 
 def _pooled(
-    k: Arithmetic[V], potential: V, pool: Sequence[int] | None, pool_strides: Sequence[int] | None, *, gap: bool
+    k: Arithmetic[V],
+    potential: V,
+    *,
+    pool: Sequence[int] | None = None,
+    pool_strides: Sequence[int] = (),
+    pool_pads: Sequence[int] = (),
+    gap: bool = False,
 ) -> V:
-    if pool is not None and pool_strides is not None:
+    """Max pooling of potentials, or their sum over the map."""
+    if pool is not None:
         potential = k.max_pool(
-            potential, kernel_shape=pool, strides=pool_strides, pads=[0] * 4, dilations=[1, 1], ceil_mode=False
+            potential, kernel_shape=pool, strides=pool_strides, pads=pool_pads, dilations=[1, 1], ceil_mode=False
         )
     return k.saturating_sum(potential, (2, 3), LOW, HIGH, keepdims=True) if gap else potential
 
@@ -57,18 +63,16 @@ def convolutional(
     pads: Sequence[int],
     step: Array | None = None,
     activation_bits: int = 4,
-    pool: Sequence[int] | None = None,
-    pool_strides: Sequence[int] | None = None,
-    gap: bool = False,
     padding_value: int = 0,
     flatten: bool = False,
+    **pooling: Any,
 ) -> V:
     """InputConvolutional (with ``padding_value``) and Convolutional."""
     if padding_value and any(pads):
         x = k.pad(x, [0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]], padding_value)
         pads = [0, 0, 0, 0]
     potential = k.conv(x, weight, strides=strides, pads=pads, dilations=[1, 1], group=1)
-    made = levels(k, _pooled(k, potential, pool, pool_strides, gap=gap), threshold, step, activation_bits)
+    made = levels(k, _pooled(k, potential, **pooling), threshold, step, activation_bits)
     return k.reshape(made, [0, -1]) if flatten else made
 
 
@@ -83,14 +87,12 @@ def separable_convolutional(
     pads: Sequence[int],
     step: Array | None = None,
     activation_bits: int = 4,
-    pool: Sequence[int] | None = None,
-    pool_strides: Sequence[int] | None = None,
-    gap: bool = False,
+    **pooling: Any,
 ) -> V:
     """SeparableConvolutional: nothing happens between its depthwise and its pointwise half."""
     depthwise = k.conv(x, weight, strides=strides, pads=pads, dilations=[1, 1], group=len(weight))
     potential = k.conv(depthwise, pointwise, strides=[1, 1], pads=[0] * 4, dilations=[1, 1], group=1)
-    return levels(k, _pooled(k, potential, pool, pool_strides, gap=gap), threshold, step, activation_bits)
+    return levels(k, _pooled(k, potential, **pooling), threshold, step, activation_bits)
 
 
 def fully_connected(

@@ -15,7 +15,6 @@ from quaint.target import ANY, Target
 from quaint_akida import akida2_kernels, common
 from quaint_akida.entrance import INT8, ChannelsLast, entering_spec, is_input, takes_image
 from quaint_akida.limits2 import (
-    CHANNELS,
     SHIFT_ABOVE,
     SHIFT_BELOW,
     SHIFT_DIFFERENCE,
@@ -37,22 +36,22 @@ if TYPE_CHECKING:
 class Conv2D(Scaled):
     """InputConv2D, Conv2D and DepthwiseConv2D with ReLU, max pooling or a global average."""
 
-    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:
         conv = op.Conv(x, weight, bias)
         relu, clip, pools = op.Relu(conv), op.Clip(conv, low, high), ("GlobalAveragePool", "MaxPool")
         longest = [op.one_of(*pools)(form) for form in (relu, clip, conv)]
         return (*longest, op.Flatten(conv), relu, clip, conv)
 
-    def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
         if common.weights_of(context, weight) is None or not common.clamps_at_zero(context, block):
             return False
         return (check_input_conv if takes_image(x, context.config) else check_conv)(context, block)
 
-    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:  # noqa: ARG002, D102
+    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
         x = block.bindings["x"]
         return entering_spec(spec, x, context.config) if is_input(x) else spec
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer:
         source, node = context.params[block.inputs[0]], block.nodes[0]
         depthwise, weight = common.is_depthwise(node), block.constant("weight")
         folded = common.fold_input_scale(weight, source, axis=0 if depthwise else 1)
@@ -60,7 +59,11 @@ class Conv2D(Scaled):
         pixels = common.pixels(context.shape(node.outputs[0].name or "")) if gap else 1
         constants, attributes = self.products(block, context, folded, source, pixels=pixels)
         attributes |= {"strides": list(graph.attribute(node, "strides")), "pads": list(graph.attribute(node, "pads"))}
-        attributes |= {"group": len(weight) if depthwise else 1, "gap": gap, "flatten": block.node("Flatten") is not None}
+        attributes |= {
+            "group": len(weight) if depthwise else 1,
+            "gap": gap,
+            "flatten": block.node("Flatten") is not None,
+        }
         attributes |= common.pool_attributes(block.node("MaxPool"), common.padding_of(node))
         if takes_image(block.bindings["x"], context.config):
             constants["padding_value"] = common.zero_point(source, weight.shape[1]).astype(np.uint8)
@@ -71,17 +74,17 @@ class Conv2D(Scaled):
 class Identity(Scaled):
     """ReLU, max pooling or a global average that no convolution comes before (after an Add): an identity one does it."""
 
-    def pattern(self, op: Builder, x: Any, low: Any, high: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, low: Any, high: Any) -> Any:
         relu, clip = op.Relu(x), op.Clip(x, low, high)
         pools = op.one_of("GlobalAveragePool", "MaxPool")
         return pools(relu), pools(clip), relu, clip, pools(x)
 
-    def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:
         if is_input(x):
             return context.fail("cannot be the first layer: it needs a convolution before it")
         return common.clamps_at_zero(context, block) and check_map(context, block, x)
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer:
         source, shape = context.params[block.inputs[0]], context.shape(block.inputs[0])
         gap = block.node("GlobalAveragePool") is not None
         identity = common.fold_input_scale(np.eye(int(shape[1] or 0))[:, :, None, None], source, axis=1)
@@ -95,17 +98,17 @@ class Identity(Scaled):
 class Conv2DTranspose(Scaled):
     """Transposed convolution, plain or depthwise: kernel 3 or 4, stride 2, the output twice the size of the input."""
 
-    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:
         conv = op.ConvTranspose(x, weight, bias)
         return op.Relu(conv), op.Clip(conv, low, high), conv
 
-    def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
         if is_input(x):
             return context.fail("cannot be the first layer: it needs a convolution before it")
         weights = common.weights_of(context, weight)
         return weights is not None and check_transpose(context, block) and common.clamps_at_zero(context, block)
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer:
         source, node = context.params[block.inputs[0]], block.nodes[0]
         group = int(graph.attribute(node, "group", 1))
         folded = common.fold_input_scale(block.constant("weight"), source, axis=0)
@@ -122,22 +125,22 @@ class Dense1D(Scaled):
 
     accumulator_bits = 32
 
-    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:
         flat, plain = op.Gemm(op.Flatten(x), weight, bias), op.Gemm(x, weight, bias)
         return tuple(form for dense in (flat, plain) for form in (op.Relu(dense), op.Clip(dense, low, high), dense))
 
-    def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
         if common.weights_of(context, weight) is None or not common.clamps_at_zero(context, block):
             return False
         return check_dense(context, block, x)
 
-    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:  # noqa: ARG002, D102
+    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
         x = block.bindings["x"]
         if is_input(x):
             return replace(entering_spec(spec, x, context.config), axis=None)
         return replace(spec, axis=None) if graph.rank(x) == 2 else spec
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer:
         source = context.params[block.inputs[0]]
         folded = common.fold_input_scale(block.constant("weight"), source, axis=1)
         constants, attributes = self.products(block, context, folded, source)
@@ -148,20 +151,20 @@ class Dense1D(Scaled):
 class Add(Pattern):
     """Sum of two maps of 8 bits whose scales are powers of two."""
 
-    def pattern(self, op: Builder, x: Any, y: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, x: Any, y: Any) -> Any:
         return op.Add(x, y)
 
-    def check(self, context: CheckContext, block: Block, x: Any, y: Any, **_: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, x: Any, y: Any, **_: Any) -> bool:
         if any(graph.constant(value) is not None or is_input(value) for value in (x, y)):
             return context.fail("adds a constant or the model's input")
         if graph.dims(x) != graph.dims(y) or graph.rank(x) != 4:
             return context.fail("adds only feature maps of one shape")
         return check_readers(context, block)
 
-    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:  # noqa: ARG002, D102
+    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
         return replace(spec, dtype=INT8, scale=ScaleKind.FIXED_POINT)
 
-    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:  # noqa: ARG002, D102
+    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
         return replace(spec, dtype=INT8, scale=ScaleKind.FIXED_POINT)
 
     def lower(self, block: Block, context: Lowering) -> Layer:
@@ -183,10 +186,10 @@ class Add(Pattern):
 class Concatenate(Pattern):
     """Two maps of 8 bits joined along their channels; every channel keeps its scale."""
 
-    def pattern(self, op: Builder, *xs: Any) -> Any:  # noqa: D102
+    def pattern(self, op: Builder, *xs: Any) -> Any:
         return op.Concat(*xs)
 
-    def check(self, context: CheckContext, block: Block, xs: Any, **_: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, xs: Any, **_: Any) -> bool:
         if len(xs) != 2:
             return context.fail(f"joins {len(xs)} tensors, the chip only two at a time: split it")
         if any(graph.constant(value) is not None or is_input(value) for value in xs):
@@ -195,13 +198,13 @@ class Concatenate(Pattern):
             return context.fail("joins along another axis than the channels")
         return check_readers(context, block)
 
-    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:  # noqa: ARG002, D102
+    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
         return replace(spec, dtype=INT8)
 
-    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:  # noqa: ARG002, D102
+    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
         return None
 
-    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> Layer:
         sources = [context.params[name] for name in block.inputs]
         channels = [int(context.shape(name)[1] or 0) for name in block.inputs]
         scales = [np.broadcast_to(params.scale, (count,)) for params, count in zip(sources, channels, strict=True)]
@@ -224,7 +227,6 @@ AKIDA2 = Target(
     activation_bits=(4, 8),
     input_dtypes=("uint8", "int8"),
     host=frozenset({"Softmax", "LogSoftmax", ANY}),
-    limits={"channels": CHANNELS},
     defaults={"input_weight_bits": 8},
     check=check_widths,
 )

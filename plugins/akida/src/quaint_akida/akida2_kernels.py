@@ -6,7 +6,6 @@ as the chip does. Source: public documentation of the akida package and its ``ak
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -14,6 +13,8 @@ import numpy as np
 from quaint.numerics import IntType, Rounding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from quaint.arithmetic import Arithmetic
@@ -126,9 +127,7 @@ def conv2d_transpose(
     **rest: Any,
 ) -> V:
     """Conv2DTranspose and DepthwiseConv2DTranspose: stride 2, the output twice the size of the input."""
-    acc = k.conv_transpose(
-        x, weight, strides=[2, 2], pads=pads, output_padding=[0, 0], dilations=[1, 1], group=group
-    )
+    acc = k.conv_transpose(x, weight, strides=[2, 2], pads=pads, output_padding=[0, 0], dilations=[1, 1], group=group)
     return _finish(k, _biased(k, k.wrap(acc, POST.bits), bias, bias_shift, buffer_bits), **rest)
 
 

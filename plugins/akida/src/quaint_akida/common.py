@@ -99,7 +99,9 @@ def pool_pads(node: ir.Node, padding: str) -> list[int] | None:
     ``valid``: none, and what is left over at the end is dropped; else as in TensorFlow, the odd row at the end.
     """
     kernel, stride = graph.attribute(node, "kernel_shape")[0], graph.attribute(node, "strides")[0]
-    sizes, pooled = (list(map(int, (graph.dims(value) or ())[2:])) for value in (node.inputs[0], node.outputs[0]))
+    sizes, pooled = (
+        [n for n in (graph.dims(value) or ())[2:] if isinstance(n, int)] for value in (node.inputs[0], node.outputs[0])
+    )
     wanted = [(n - kernel) // stride + 1 if padding == "valid" else -(-n // stride) for n in sizes]
     totals = [max((out - 1) * stride + kernel - n, 0) for out, n in zip(wanted, sizes, strict=True)]
     begins = [total // 2 for total in totals]
@@ -120,7 +122,9 @@ def max_pool_fits(context: CheckContext, node: ir.Node, sizes: Sequence[tuple[in
     if pool_pads(node, padding) is None:
         shape = "x".join(map(str, (graph.dims(node.inputs[0]) or ())[2:]))
         asked = "no padding" if padding == "valid" else "padding 'same' (the odd row at the end)"
-        return context.fail(f"max pooling of a {shape} map with pads {list(graph.attribute(node, 'pads', ()))}: it needs {asked}")
+        return context.fail(
+            f"max pooling of a {shape} map with pads {list(graph.attribute(node, 'pads', ()))}: it needs {asked}"
+        )
     return True
 
 
@@ -138,8 +142,10 @@ def fold_input_scale(weight: Floats, source: QuantParams, *, axis: int) -> Float
 
 
 def largest(weight: Floats) -> Floats:
-    """Largest magnitude of each filter (axis 0); a filter without weights counts as the largest of all, so that no scale is
-    out of the ordinary."""
+    """Largest magnitude of each filter (axis 0).
+
+    A filter without weights counts as the largest of all, so that no scale is out of the ordinary.
+    """
     limit = np.abs(weight).reshape(len(weight), -1).max(axis=1)
     return np.where(limit < limit.max() * 2.0**-16, limit.max() or 1.0, limit)
 
@@ -194,3 +200,8 @@ def padding_of(conv: ir.Node) -> str:
     size = [int(n or 0) for n in (graph.dims(conv.inputs[0]) or ())[2:]]
     kernel, stride = graph.attribute(conv, "kernel_shape")[0], graph.attribute(conv, "strides")[0]
     return Window(kernel, stride, tuple(graph.attribute(conv, "pads")), (size[0], size[1]), 1).padding or "same"
+
+
+def map_pixels(value: ir.Value | None) -> int:
+    """Pixels of a feature map."""
+    return math.prod(n if isinstance(n, int) else 0 for n in (graph.dims(value) or ())[2:])

@@ -67,12 +67,14 @@ class ChannelsLast(Pattern):
     def pattern(self, op: Builder, x: Any, shape: Any) -> Any:  # noqa: D102
         return op.Transpose(x), op.Reshape(x, shape)
 
-    def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:  # noqa: D102
         node = block.nodes[0]
         if not is_input(x):
             return context.fail("a tensor inside the network keeps its layout")
         if node.op_type == "Transpose":
-            return graph.attribute(node, "perm") == CHANNELS_LAST or context.fail("only from [N, H, W, C] to [N, C, H, W]")
+            return graph.attribute(node, "perm") == CHANNELS_LAST or context.fail(
+                "only from [N, H, W, C] to [N, C, H, W]"
+            )
         shape = graph.dims(node.outputs[0]) or ()
         return (len(shape) == 4 and shape[1] == 1) or context.fail("only to one channel, [N, 1, H, W]")
 

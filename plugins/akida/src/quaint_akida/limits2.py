@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from quaint import graph
 from quaint_akida import common
 from quaint_akida.entrance import is_input, signed_input_fits
+from quaint_akida.scaling2 import Scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,12 +38,16 @@ def check_input_conv(context: CheckContext, block: Block) -> bool:
     if window.kernel not in INPUT_STRIDES:
         return context.fail(f"the input layer's kernel is 3, 4, 5 or 7, not {window.kernel}")
     if window.stride > INPUT_STRIDES[window.kernel]:
-        return context.fail(f"the input layer's stride is {INPUT_STRIDES[window.kernel]} at the most, not {window.stride}")
+        return context.fail(
+            f"the input layer's stride is {INPUT_STRIDES[window.kernel]} at the most, not {window.stride}"
+        )
     upper = window.padding == "same-upper" and window.stride == 2 and window.kernel in {3, 5, 7}
-    if window.padding not in {"same", "valid"} and not upper:
+    if window.padding is None or (window.padding == "same-upper" and not upper):
         return context.fail(f"padding {list(window.pads)} is neither 'same' nor none")
     if window.size[0] < 5 or not 5 <= window.size[1] <= 384:
-        return context.fail(f"the input map is 5 to 384 wide and at least 5 high, not {window.size[0]}x{window.size[1]}")
+        return context.fail(
+            f"the input map is 5 to 384 wide and at least 5 high, not {window.size[0]}x{window.size[1]}"
+        )
     if block.node("Relu", "Clip") is None:
         return context.fail("the input layer needs a ReLU (or take --input-dtype int8)")
     if block.node("GlobalAveragePool") is not None:
@@ -57,7 +62,8 @@ def check_conv(context: CheckContext, block: Block) -> bool:
     window = common.window(context, conv)
     if window is None or not _window_fits(context, conv, window):
         return False
-    if is_input(conv.inputs[0]) and not signed_input_fits(context, conv.inputs[0]):
+    source = block.bindings["x"]
+    if is_input(source) and not signed_input_fits(context, source):
         return False
     if pool is not None and window.stride == 2:
         return context.fail("pooling and stride 2 together")
@@ -78,7 +84,9 @@ def _window_fits(context: CheckContext, conv: ir.Node, window: common.Window) ->
     if weight is not None and weight.shape[1] > CHANNELS:
         return context.fail(f"{CHANNELS} channels at the most, not {weight.shape[1]}")
     if weight is not None and weight[0].size >= FILTER:
-        return context.fail(f"a filter of {window.kernel}x{window.kernel}x{weight.shape[1]} does not fit into a processor")
+        return context.fail(
+            f"a filter of {window.kernel}x{window.kernel}x{weight.shape[1]} does not fit into a processor"
+        )
     return True
 
 
@@ -141,7 +149,7 @@ def check_widths(plan: Plan) -> Iterable[Refusal]:
 
     specs = resolve_specs(plan)
     for block in plan.blocks:
-        if "weight" not in block.bindings:
+        if not isinstance(block.pattern, Scaled):
             continue
         first = is_input(block.bindings["x"])
         bits = weight_spec(plan.target, plan.config, block, reads_input=first).dtype.bits
@@ -150,6 +158,8 @@ def check_widths(plan: Plan) -> Iterable[Refusal]:
             reason = f"its input has {source.dtype.bits} bits, so its weights can't have {bits}: take 4-bit weights too"
             yield Refusal(block.name, block.nodes[0].op_type, reason)
         if block.node("Gemm") is not None and bits == 4 and out is not None and out.dtype.bits != 4:
-            yield Refusal(block.name, "Gemm", "4-bit weights need an output of 4 bits, or no ReLU and to be the last layer")
+            yield Refusal(
+                block.name, "Gemm", "4-bit weights need an output of 4 bits, or no ReLU and to be the last layer"
+            )
         if first and bits != 8 and source is not None and not source.dtype.signed:
             yield Refusal(block.name, block.nodes[0].op_type, "the input layer for images has 8-bit weights")

@@ -134,7 +134,9 @@ class Scaled(Pattern):
             )
             constants = {"output_scale": mantissa, "output_shift": shift} | _activation(block, scale)
             attributes = {"output_bits": out.dtype.bits}
-            self._report(block, context, scale < limit * (1 - 1e-9), "weights were clipped, its output's range is too small")
+            self._report(
+                block, context, scale < limit * (1 - 1e-9), "weights were clipped, its output's range is too small"
+            )
         mantissas, shifts = encode(whole_bias(scale), 8, signed=True)
         self._report(block, context, shifts > akida2_kernels.LARGEST_SHIFT, "biases do not fit")
         constants |= {"bias": mantissas, "bias_shift": shifts}

@@ -13,6 +13,7 @@ import numpy as np
 from quaint import graph
 from quaint.integer import Layer
 from quaint.layers import patterns as core
+from quaint.layers import products
 from quaint.layers.kernels import window_counts
 from quaint.layers.output import requantization
 from quaint.numerics import IntType, QuantParams
@@ -32,7 +33,7 @@ TABLE = IntType(8, signed=True)
 class Observed(Pattern):
     """Ranges of 16-bit tensors are their extremes, whatever observer suits 8 bits."""
 
-    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:  # noqa: D102
+    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
         return super().output_spec(_observed(spec, context), block, context)
 
     def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
@@ -55,7 +56,7 @@ def _observed(spec: QuantSpec, context: CheckContext) -> QuantSpec:
 class OneWidth(Observed):
     """Brings inputs of another width to the width of the layer's output before the layer is lowered."""
 
-    def lower(self, block: Block, context: Lowering) -> list[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> list[Layer]:
         bits = context.params[block.outputs[0]].dtype.bits
         before: list[Layer] = []
         names = list(block.inputs)
@@ -84,18 +85,18 @@ class OneWidth(Observed):
 class Accumulating(OneWidth):
     """A sum of products, within the limits of the chip's accumulator."""
 
-    def lower(self, block: Block, context: Lowering) -> list[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> list[Layer]:
         *before, layer = super().lower(block, context)
         warn_of_saturation(layer, block, context)
         return [*before, *shifted_right(layer, block, context)]
 
 
-class Conv(Accumulating, core.Conv):
+class Conv(Accumulating, products.Conv):
     """One- or two-dimensional, plain or depthwise; ReLU is part of it, any other clip a table after it."""
 
     activations = ("Relu",)
 
-    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:
         group = graph.attribute(block.nodes[0], "group", 1)
         weight = graph.constant(bindings["weight"])
         if weight is not None and group != 1 and weight.shape[:2] != (group, 1):
@@ -103,37 +104,37 @@ class Conv(Accumulating, core.Conv):
         return super().check(context, block=block, **bindings)
 
 
-class ConvTranspose(Accumulating, core.ConvTranspose):
+class ConvTranspose(Accumulating, products.ConvTranspose):
     """In the file zeros inserted between the pixels, then a convolution."""
 
     activations = ("Relu",)
 
-    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:
         node, weight = block.nodes[0], graph.constant(bindings["weight"])
         if graph.attribute(node, "group", 1) != 1:
             return context.fail("grouped transposed convolution")
         if weight is not None:
-            wish = core.attributes(block, "ConvTranspose", ("dilations", "pads"))
+            wish = products.attributes(block, "ConvTranspose", ("dilations", "pads"))
             reach = [step * (n - 1) for n, step in zip(weight.shape[2:], wish["dilations"], strict=True)]
             if any(pad > n for pad, n in zip(wish["pads"], (*reach, *reach), strict=True)):
                 return context.fail("transposed convolution that crops more than its kernel reaches")
         return super().check(context, block=block, **bindings)
 
 
-class Gemm(Accumulating, core.Gemm):
+class Gemm(Accumulating, products.Gemm):
     """Dense layer; ReLU is part of it."""
 
     activations = ("Relu",)
 
 
-class MatMul(Accumulating, core.MatMul):
+class MatMul(Accumulating, products.MatMul):
     """Product with a constant matrix: the runtime's Gemm takes a tensor of any rank."""
 
 
 class Averages(core.Averaging):
     """Averages go through float32: the sum times ``2**e_in * (1 / area) * 2**-e_out``, each factor rounded to float32."""
 
-    def average(  # noqa: D102
+    def average(
         self, context: Lowering, source: QuantParams, area: Any, out: QuantParams
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         _, attributes = requantization(context.target, np.asarray(source.scale), out)
@@ -145,12 +146,12 @@ class Averages(core.Averaging):
 class AveragePool(OneWidth, Averages, core.AveragePool):
     """One- or two-dimensional average pooling; the runtime divides every window by the kernel's whole area."""
 
-    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:
         node = block.nodes[0]
         if any(step != 1 for step in graph.attribute(node, "dilations", ())):
             return context.fail("average pooling with dilation")
         size = [n for n in (graph.dims(node.inputs[0]) or ())[2:] if isinstance(n, int)]
-        wish = core.attributes(
+        wish = products.attributes(
             block, "AveragePool", ("kernel_shape", "strides", "pads", "ceil_mode", "count_include_pad")
         )
         if not wish["count_include_pad"]:
@@ -168,7 +169,7 @@ class GlobalAveragePool(OneWidth, Averages, core.GlobalAveragePool):
 class Add(Observed, core.Add):
     """Sum of tensors of one exponent; in the file ReLU or Clip is a node of its own, so it is not drawn here."""
 
-    def pattern(self, op: Any, x: Any, y: Any) -> Any:  # type: ignore[override]  # noqa: D102
+    def pattern(self, op: Any, x: Any, y: Any) -> Any:  # type: ignore[override]
         return op.Add(x, y)
 
 
@@ -179,7 +180,7 @@ class Concat(Observed, core.Concat):
 class Mul(OneWidth, core.Mul):
     """Product of two tensors; the runtime scales it in float32, which at 16 bits rounds before the chip does."""
 
-    def lower(self, block: Block, context: Lowering) -> list[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> list[Layer]:
         *before, layer = super().lower(block, context)
         factor = np.exp2(-layer.constants["shift"]).astype(np.float32)
         return [*before, replace(layer, constants={"multiplier": factor})]
@@ -188,10 +189,10 @@ class Mul(OneWidth, core.Mul):
 class Table(OneWidth, core.Table):
     """An elementwise function as a table of 256 entries, also where its neighbours have 16 bits."""
 
-    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:  # noqa: D102
+    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
         return super().output_spec(replace(spec, dtype=TABLE), block, context)
 
-    def lower(self, block: Block, context: Lowering) -> list[Layer]:  # noqa: D102
+    def lower(self, block: Block, context: Lowering) -> list[Layer]:
         wish = activation_spec(context.target, context.config, block).dtype
         if wish != TABLE:
             context.warnings.append(f"layer {block.name!r}: as a table it has 8 bits, not {wish.bits}")
@@ -201,7 +202,7 @@ class Table(OneWidth, core.Table):
 class MaxPool(Observed, core.MaxPool):
     """Max pooling without dilation."""
 
-    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:  # type: ignore[override]  # noqa: D102
+    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:
         if any(step != 1 for step in graph.attribute(block.nodes[0], "dilations", ())):
             return context.fail("max pooling with dilation")
         return super().check(context, block=block, **bindings)

@@ -11,7 +11,9 @@ from quaint.hookspecs import impl
 @impl
 def quaint_targets() -> Iterable[Lazy]:
     """What onnxruntime runs."""
-    yield Lazy("onnx-qdq", "quaint_onnx_generic.targets:QDQ", "ONNX with QuantizeLinear and DequantizeLinear, for onnxruntime")
+    yield Lazy(
+        "onnx-qdq", "quaint_onnx_generic.targets:QDQ", "ONNX with QuantizeLinear and DequantizeLinear, for onnxruntime"
+    )
 
 
 @impl

@@ -63,13 +63,19 @@ class _Writer:
 
     def _weights(self, layer: Layer) -> None:
         """Weights and bias as integers; the accumulator's scale follows from the output's factor being exact in the layer."""
-        node = next(self.nodes[name] for name in layer.nodes if self.nodes[name].op_type in {"Conv", "ConvTranspose", "Gemm", "MatMul"})
+        node = next(
+            self.nodes[name]
+            for name in layer.nodes
+            if self.nodes[name].op_type in {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+        )
         weight = np.asarray(layer.constants["weight"])
         matmul = node.op_type == "MatMul"
         array = weight if layer.op != "gemm" or matmul else weight.T
         scale = self.integer.tensors[f"{layer.name}/weight"].scale.astype(np.float32)
         axis = None if scale.ndim == 0 else (1 if matmul or node.op_type == "ConvTranspose" else 0)
-        node.replace_input_with(1, self._constant(node, "weight", np.ascontiguousarray(array), scale, axis, before=node))
+        node.replace_input_with(
+            1, self._constant(node, "weight", np.ascontiguousarray(array), scale, axis, before=node)
+        )
         bias = np.asarray(layer.constants["bias"], np.int32)
         source = np.float32(self.integer.tensors[layer.inputs[0]].scale)
         axis = None if scale.ndim == 0 else 0
@@ -83,11 +89,21 @@ class _Writer:
         reader.replace_input_with(index, self._constant(node, "bias", bias, source * scale, axis, before=reader))
 
     def _constant(
-        self, node: ir.Node, role: str, array: NDArray[Any], scale: NDArray[np.float32], axis: int | None, *, before: ir.Node
+        self,
+        node: ir.Node,
+        role: str,
+        array: NDArray[Any],
+        scale: NDArray[np.float32],
+        axis: int | None,
+        *,
+        before: ir.Node,
     ) -> ir.Value:
         """A DequantizeLinear on stored integers."""
         name = f"{node.name}_{role}"
-        inputs = [self._initializer(f"{name}_quantized", array), self._initializer(f"{name}_scale", np.asarray(scale, np.float32))]
+        inputs = [
+            self._initializer(f"{name}_quantized", array),
+            self._initializer(f"{name}_scale", np.asarray(scale, np.float32)),
+        ]
         inputs.append(self._initializer(f"{name}_zero_point", np.zeros(np.shape(scale), array.dtype)))
         attributes = {} if axis is None else {"axis": axis}
         made = ir.node("DequantizeLinear", inputs, attributes, name=f"{name}_dequantize")
@@ -136,6 +152,8 @@ class _Writer:
     def _initializer(self, name: str, array: NDArray[Any]) -> ir.Value:
         if name not in self.graph.initializers:
             tensor = ir.tensor(array, name=name)
-            value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
+            value = ir.Value(
+                name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype)
+            )
             self.graph.initializers.add(value)
         return self.graph.initializers[name]

@@ -25,7 +25,15 @@ V = TypeVar("V")
 
 
 def dequantize_quantize(
-    k: Arithmetic[V], x: V, *, scale: Any, input_zero_point: int, output_scale: Any, zero_point: int, low: int, high: int
+    k: Arithmetic[V],
+    x: V,
+    *,
+    scale: Any,
+    input_zero_point: int,
+    output_scale: Any,
+    zero_point: int,
+    low: int,
+    high: int,
 ) -> V:
     """DequantizeLinear, then QuantizeLinear: ``clip(round(float32((x - z_x) * s_x) / s_y) + z_y, low, high)`` in float32."""
     real = k.dequantize(x, scale, input_zero_point, axis=None)

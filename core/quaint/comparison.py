@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from quaint.quantized import Quantized
     from quaint.target import Target
+
+    Arrays = Mapping[str, NDArray[Any]]
 
 BATCH = 64
 
@@ -128,14 +130,13 @@ def compare(
     same = calibration is None
     measured = _open(source, config, samples, layout, calibration=same)
     known = _labels(labels, len(measured))
-    begin("float model")
-    real = _Scores(FloatModel(source).run, measured)
     ranges = measured if same else _open(source, config, calibration, layout, calibration=True)
     rows = []
     for chip in chips:
         begin(chip.name)
-        rows.append(_row(source, chip, config, ranges, measured, real, known))
-    accuracy = real.accuracy(known)
+        rows.append(_quantized(source, chip, config, ranges))
+    begin("measure")
+    rows, accuracy = _measured(source, rows, measured, known)
     return Comparison(source.graph.name or "model", len(measured), accuracy, same, tuple(rows))
 
 
@@ -156,66 +157,26 @@ def _labels(labels: Any, count: int) -> NDArray[np.int64] | None:
     return known.astype(np.int64)
 
 
-class _Scores:
-    """Outputs of a model for all samples, in batches."""
-
-    def __init__(self, run: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]], samples: Samples) -> None:
-        self.batches = [run(batch) for batch in samples.batches(BATCH)]
-
-    def classes(self) -> list[NDArray[np.int64] | None]:
-        """Class of each sample by the first output, batch by batch."""
-        return [top1(next(iter(batch.values()))) for batch in self.batches]
-
-    def accuracy(self, labels: NDArray[np.int64] | None) -> float | None:
-        """Share of samples whose class is the label.
-
-        Raises:
-            QuaintError: QC215 where the first output does not give one class for each sample.
-        """
-        if labels is None:
-            return None
-        found = [batch for batch in self.classes() if batch is not None]
-        given = np.concatenate(found) if found else np.zeros(())
-        if given.size != labels.size:
-            name = next(iter(self.batches[0]))
-            raise QuaintError(
-                "QC215", "labels need an output that gives one class for each sample", where=f"output {name!r}"
-            )
-        return float((given.reshape(-1) == labels).mean())
-
-
-def _row(
-    source: ir.Model,
-    chip: Target,
-    config: Config | None,
-    calibration: Samples,
-    samples: Samples,
-    real: _Scores,
-    labels: NDArray[np.int64] | None,
-) -> Row:
-    """A target's line; what it refuses is its error."""
+def _quantized(source: ir.Model, chip: Target, config: Config | None, samples: Samples) -> Row:
+    """What a target makes of the model, not measured yet; what it refuses is its error."""
     start = time.perf_counter()
     try:
         plan = divide(source.clone(), chip, wishes(chip, config))  # a quantizer may change the weights
-        quantized = finish(plan, calibration, Stages())
+        quantized = finish(plan, samples, Stages())
         seconds = time.perf_counter() - start
         files = quantized.files(safe_name(quantized.integer.name))
     except QuaintError as error:
         if not error.code.startswith("QT"):
             raise
         return Row(chip.name, error=error)
-    mine = _Scores(quantized.run, samples)
-    noise, same = _distance(mine, real)
     file = next((name for name in files if chip.exporter is None or not name.endswith(".onnx")), next(iter(files)))
+    layers = quantized.integer.integer_layers
     return Row(
         target=chip.name,
-        accuracy=mine.accuracy(labels),
-        agreement=same,
-        noise=noise,
         file=file,
         file_bytes=len(files[file]),
-        parameter_bytes=sum(layer.parameter_bytes for layer in quantized.integer.integer_layers),
-        layers=len(quantized.integer.integer_layers),
+        parameter_bytes=sum(layer.parameter_bytes for layer in layers),
+        layers=len(layers),
         host=tuple(map(str, quantized.refusals)),
         seconds=seconds,
         warnings=quantized.warnings,
@@ -223,13 +184,50 @@ def _row(
     )
 
 
-def _distance(mine: _Scores, real: _Scores) -> tuple[float | None, float | None]:
-    """Noise-to-signal power over all outputs, and the share of equal classes by the first."""
-    noise, same = Noise(), Share()
-    for integer, floats in zip(mine.batches, real.batches, strict=True):
-        for name, values in floats.items():
-            noise.add(integer[name], values)
-    for one, other in zip(mine.classes(), real.classes(), strict=True):
-        if one is not None and other is not None:
-            same.add(one == other)
-    return noise.ratio, same.ratio
+@dataclass
+class _Tally:
+    """Sums over the samples so far."""
+
+    noise: Noise = field(default_factory=Noise)
+    same: Share = field(default_factory=Share)
+    right: Share = field(default_factory=Share)
+
+    def add(self, mine: Arrays, real: Arrays, labels: NDArray[np.int64] | None) -> None:
+        """Count a batch of a model's outputs against the float model's and the labels."""
+        for name, values in real.items():
+            self.noise.add(mine[name], values)
+        first = next(iter(real))
+        found, wanted = top1(mine[first]), top1(real[first])
+        if found is not None and wanted is not None:
+            self.same.add(found == wanted)
+        if labels is None:
+            return
+        if found is None or found.size != labels.size:
+            what = "labels need an output that gives one class for each sample"
+            raise QuaintError("QC215", what, where=f"output {first!r}")
+        self.right.add(found.reshape(-1) == labels)
+
+
+def _measured(
+    source: ir.Model, rows: Sequence[Row], samples: Samples, labels: NDArray[np.int64] | None
+) -> tuple[list[Row], float | None]:
+    """The rows with their measures, and the float model's accuracy; every sample goes through all models at once."""
+    real, own = FloatModel(source), _Tally()
+    tallies = {row.target: _Tally() for row in rows}
+    done = 0
+    for batch in samples.batches(BATCH):
+        size = len(next(iter(batch.values())))
+        classes = None if labels is None else labels[done : done + size]
+        outputs = real.run(batch)
+        own.add(outputs, outputs, classes)
+        for row in rows:
+            if row.quantized is not None:
+                tallies[row.target].add(row.quantized.run(batch), outputs, classes)
+        done += size
+    return [_with_measures(row, tallies[row.target]) for row in rows], own.right.ratio
+
+
+def _with_measures(row: Row, tally: _Tally) -> Row:
+    if row.quantized is None:
+        return row
+    return replace(row, accuracy=tally.right.ratio, agreement=tally.same.ratio, noise=tally.noise.ratio)
