@@ -23,9 +23,8 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click.testing
 import onnx
@@ -35,8 +34,12 @@ import quaint
 from quaint.cli.group import quaint as command_line
 from quaint.plugins import registry
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parents[1]
 COLUMNS = "120"
+LINE = 80
 OPEN_SIZES = """<ir_version: 10, opset_import: ["" : 21]>
 dynamic (float[N, 3, H, W] image) => (float[N, 3, H, W] scores) { scores = Relu(image) }"""
 BLOCK = re.compile(
@@ -171,7 +174,9 @@ def rules() -> str:
     rows = []
     for name in registry().names("quaint_targets"):
         chip = registry().get("quaint_targets", name)
-        host = ", ".join("any other, with a warning" if op == "*" else f"`{op}`" for op in sorted(chip.host, reverse=True))
+        host = ", ".join(
+            "any other, with a warning" if op == "*" else f"`{op}`" for op in sorted(chip.host, reverse=True)
+        )
         exporter = f"exporter `{chip.exporter}`" if chip.exporter else "the saved model alone"
         rows.append((f"`{name}`", f"`{chip.rounding}`", f"`{chip.input_rounding or chip.rounding}`", host, exporter))
     return table(("target", "rounding", "of the input", "float layers allowed on the host", "files"), rows)
@@ -194,10 +199,14 @@ def defaults() -> str:
         bits = (f"{weight} ({listed(chip.weight_bits)})", str(first))
         activation = f"{chip.activation.dtype.bits} ({listed(chip.activation_bits)})"
         rows.append((f"`{name}`", *bits, activation, listed(chip.input_dtypes), f"`{chip.activation.observer}`"))
-    return table(
-        ("target", "`weight_bits` (allowed)", "`input_weight_bits`", "`activation_bits` (allowed)", "`input_dtype`", "`observer`"),
-        rows,
+    columns = (
+        "`weight_bits` (allowed)",
+        "`input_weight_bits`",
+        "`activation_bits` (allowed)",
+        "`input_dtype`",
+        "`observer`",
     )
+    return table(("target", *columns), rows)
 
 
 def listed(items: Any) -> str:
@@ -215,7 +224,11 @@ def documentation(path: str) -> str:
     thing: Any = quaint
     for name in path.split("."):
         thing = getattr(thing, name)
-    signature = re.sub(r"(?<=[(\s])self, |'", "", str(inspect.signature(thing)))
+    signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(thing)).replace("(self, ", "("))
+    signature = re.sub(r"<function .*? at \w+>|<factory>", "...", signature)
+    if len(signature) > LINE:
+        opening, _, closing = signature.rpartition(")")
+        signature = "(\n    " + re.sub(r", (?=\w+: |\*, )", ",\n    ", opening[1:]) + f",\n){closing}"
     return f"```text\n{path}{signature}\n\n{inspect.getdoc(thing)}\n```"
 
 

@@ -53,13 +53,13 @@ def load(source: Any, example_inputs: Any = None, *, limits: Limits = _DEFAULT) 
         if importlib.util.find_spec(package) is None:
             hint = "pip install 'quaint[torch]'"
             raise QuaintError("QP530", f"reading PyTorch models needs {package}, which is not installed", hint=hint)
-    import torch
-
     name = str(source) if isinstance(source, str | os.PathLike) else type(source).__qualname__
     with _quiet():
         if isinstance(source, str | os.PathLike):
-            model = _to_onnx(_read(Path(source), limits), name)
-        elif isinstance(source, torch.export.ExportedProgram):
+            source = _read(Path(source), limits)  # what that refuses it refuses without importing PyTorch
+        import torch
+
+        if isinstance(source, torch.export.ExportedProgram):
             model = _to_onnx(source, name)
         elif example_inputs is None:
             hint = "pass example_inputs, a tensor or a tuple of tensors as forward takes them"
