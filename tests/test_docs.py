@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -163,6 +164,15 @@ def test_picture_is_readable_in_light_and_dark() -> None:
 
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 150
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_readme_shows_what_make_demo_runs() -> None:
+    text = (ROOT / "README.md").read_text("utf-8").replace("\\\n", " ")
+    shown = next(line.split()[1:] for line in text.splitlines() if line.startswith("$ quaint compare"))
+    done = subprocess.run(["make", "-n", "demo"], check=True, capture_output=True, text=True, cwd=ROOT)
+    command = done.stdout.replace("\\\n", " ").strip().splitlines()[-1].split()
+    assert command == [f".venv/bin/{shown[0]}", *shown[1:]]
 
 
 def test_example_runs(tmp_path: Path) -> None:

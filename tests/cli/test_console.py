@@ -53,4 +53,4 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     with progress() as stages, stages("calibrate"):
         stages.step(3, 7)
     assert "calibrate" in terminal.getvalue()
-    assert "3/7" in terminal.getvalue()
+    assert "43%" in terminal.getvalue()

@@ -75,21 +75,32 @@ def run_cli() -> Callable[..., Said]:
 
 @pytest.fixture(scope="session")
 def start_cli() -> Callable[..., subprocess.Popen[str]]:
-    """Start the command line in a process of its own; keywords are those of ``subprocess.Popen``."""
+    """Start the command line in a process of its own.
 
-    def start(*args: object, **keywords: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "quaint", *map(str, args)]
+    The callable takes the arguments and, by keyword, ``before``, a line of Python that goes before it, and what
+    ``subprocess.Popen`` takes.
+    """
+
+    def start(*args: object, before: str = "", **keywords: Any) -> subprocess.Popen[str]:
+        code = f"{before}\nfrom quaint.cli import main\nmain()"
+        command = [sys.executable, "-c", code, *map(str, args)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **keywords)
 
     return start
 
 
-def contents(folder: Path) -> dict[str, str]:
+def contents_of(folder: Path) -> dict[str, str]:
     """Every file and folder below ``folder``, hidden ones too, with a hash of what is in it."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
         for path in folder.rglob("*")
     }
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, str]]:
+    """``contents_of``."""
+    return contents_of
 
 
 @pytest.fixture
@@ -101,7 +112,7 @@ def refused(run_cli: Callable[..., Said], tmp_path: Path) -> Callable[..., str]:
     """
 
     def check(*args: object, exit_code: int, code: str) -> str:
-        before = contents(tmp_path)
+        before = contents_of(tmp_path)
         said = run_cli(*args, code=exit_code)
         errors = [line for line in said.err.splitlines() if line.startswith("error")]
         assert len(errors) == 1, said.err
@@ -110,7 +121,7 @@ def refused(run_cli: Callable[..., Said], tmp_path: Path) -> Callable[..., str]:
         assert not said.out
         assert all(line.startswith(("error[", "  ", "warning: ")) for line in said.err.splitlines()), said.err
         assert said.seconds < PROMPT
-        assert contents(tmp_path) == before
+        assert contents_of(tmp_path) == before
         return said.err
 
     return check
@@ -123,20 +134,26 @@ def tensor(name: str, *shape: int, seed: int = 0) -> TensorProto:
 
 @pytest.fixture
 def small() -> ModelProto:
-    """Conv, Relu, GlobalAveragePool, Flatten, Gemm on images of three channels: a sound model, to be broken."""
+    """Two convolutions with ReLU, GlobalAveragePool, Flatten, Gemm on images of three channels: sound, to be broken."""
     nodes = [
         helper.make_node("Conv", ["x", "w1", "b1"], ["t1"], "conv1", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["t1"], ["t2"], "relu1"),
-        helper.make_node("GlobalAveragePool", ["t2"], ["t3"], "pool"),
-        helper.make_node("Flatten", ["t3"], ["t4"], "flat"),
-        helper.make_node("Gemm", ["t4", "w2", "b2"], ["y"], "fc"),
+        helper.make_node("Conv", ["t2", "w2", "b2"], ["t3"], "conv2", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["t3"], ["t4"], "relu2"),
+        helper.make_node("GlobalAveragePool", ["t4"], ["t5"], "pool"),
+        helper.make_node("Flatten", ["t5"], ["t6"], "flat"),
+        helper.make_node("Gemm", ["t6", "w3", "b3"], ["y"], "fc"),
     ]
     graph = helper.make_graph(
         nodes,
         "small",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 8, 8])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
-        [tensor("w1", 16, 3, 3, 3), tensor("b1", 16), tensor("w2", 16, 2), tensor("b2", 2)],
+        [
+            *(tensor("w1", 16, 3, 3, 3), tensor("b1", 16)),
+            *(tensor("w2", 16, 16, 3, 3), tensor("b2", 16)),
+            *(tensor("w3", 16, 2), tensor("b3", 2)),
+        ],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 

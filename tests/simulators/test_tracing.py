@@ -91,6 +91,8 @@ def tensors(draw: st.DrawFn, shape: tuple[int, ...] = (2, 4, 3, 3)) -> tuple[Int
 def test_shift_right(x: tuple[IntType, Array], bits: list[int], rounding: Rounding) -> None:
     check(lambda k, v: k.shift_right(v, np.array(bits), rounding, axis=1), x)
     check(lambda k, v: k.clip(k.add(k.shift_right(v, bits[0], rounding), 3), -9, 100), x)
+    limits = np.array([1, 1 << 10, 1 << 30, 1 << 40])
+    check(lambda k, v: k.clip(k.shift_right(v, 2, rounding), -limits, limits, axis=1), x)
 
 
 @property_test
@@ -125,6 +127,17 @@ def test_constants_by_channel(x: tuple[IntType, Array], constants: list[int]) ->
     check(lambda k, v: k.shift_left(v, np.abs(c) % 9, axis=1), x)
     check(lambda k, v: k.pad(v, [1, 0, 0, 2], c, axis=1), x)
     check(lambda k, v: k.multiply(v, np.arange(9).reshape(3, 3)), x)
+
+
+@property_test
+@given(tensors((2, 1, 3, 3)), ROUNDINGS)
+def test_constants_that_make_a_tensor_grow(x: tuple[IntType, Array], rounding: Rounding) -> None:
+    c = np.array([1, 5, 2, 3])
+    check(lambda k, v: k.clip(k.add(v, c, axis=1), -c, 90, axis=1), x)
+    check(lambda k, v: k.shift_right(k.multiply(v, c, axis=1), 2, rounding), x)
+    check(lambda k, v: k.shift_right(v, c, rounding, axis=1), x)
+    check(lambda k, v: k.divide(v, c, rounding, axis=1), x)
+    check(lambda k, v: k.scale_float32(v, c.astype(np.float32), rounding, axis=1), x)
 
 
 @property_test

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -68,13 +68,15 @@ def progress() -> Iterator[Stages]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
     )
     shown = Console(file=sys.stderr)
     with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        yield Stages(
-            begin=lambda name: bar.reset(task, description=name, total=None),
-            step=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+
+        def begin(name: str) -> None:
+            for task in bar.task_ids:
+                bar.remove_task(task)
+            bar.add_task(name, total=None)
+
+        yield Stages(begin, lambda done, total: bar.update(bar.task_ids[-1], completed=done, total=total))

@@ -53,15 +53,20 @@ def by_magic(graph: Graph, x: Traced, source: Source, limits: Clip, rounding: Ro
             return _unshifted(graph, x, shifted, Clip(final.low))
     if not source.exact(units):
         return None
-    if not isinstance(source, Existing):
-        shifted = one_tap(graph, x.shape, source.affine(graph, x.bits, units, negate=False), whole(1), whole(MAGIC))
+    scale = np.exp2(-x.bits.astype(np.float64))
+    if isinstance(source, Existing) and not units.any():  # scaled and shifted in one
+        shifted = one_tap(graph, x.shape, source.value.name, scale, whole(MAGIC))
     else:
-        scale = np.exp2(-x.bits.astype(np.float64))
-        value = source.value.name
-        if units.any():
-            value, scale = one_tap(graph, x.shape, value, scale, units.astype(np.float64) * scale / 2), whole(1)
-        shifted = one_tap(graph, x.shape, value, scale, whole(MAGIC))
+        shifted = one_tap(graph, x.shape, fixed_point(graph, x, source, units), whole(1), whole(MAGIC))
     return _unshifted(graph, x, shifted, final)
+
+
+def fixed_point(graph: Graph, x: Traced, source: Source, half_units: Whole) -> str:
+    """``source.affine`` for ``x``, also of tensors by a convolution, so that what comes next stays in the layout."""
+    if not isinstance(source, Existing):
+        return source.affine(graph, x.bits, half_units, negate=False)
+    scale = np.exp2(-x.bits.astype(np.float64))
+    return one_tap(graph, x.shape, source.value.name, scale, half_units.astype(np.float64) * scale / 2)
 
 
 def rescaled_by_magic(graph: Graph, x: Traced, source: Rescaled) -> str | None:

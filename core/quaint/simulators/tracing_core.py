@@ -78,6 +78,14 @@ class Emitter:
         """A tensor just emitted."""
         return Traced(shape, Existing(tensor, interval))
 
+    def _grown(self, x: Traced, constant: Array) -> Traced:
+        """``x`` in the shape that an operation with a constant gives it."""
+        shape = broadcast(x.shape, constant.shape)
+        if shape == tuple(x.shape):
+            return x
+        target = self.graph.constant(np.asarray([size or 1 for size in shape], np.int64))
+        return self._moved(x, shape, "Expand", target)
+
     def _settled(self, x: Traced) -> Traced:
         """``x`` with nothing pending."""
         return self.made(x.shape, self.tensor(x), x.interval)

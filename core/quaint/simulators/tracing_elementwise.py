@@ -48,19 +48,21 @@ class Elementwise(Emitter):
             return self._combined("Mul", x, y, x.interval * y.interval)
         constant = self._whole(y, len(x.shape), axis)
         if (constant == 1).all():
-            return x
-        interval = x.interval * Interval.of(constant, constant)
+            return self._grown(x, constant)
+        x, interval = self._grown(x, constant), x.interval * Interval.of(constant, constant)
         kind = Kind.holding(max(interval.limit, x.interval.limit, Interval.of(constant, constant).limit))
-        tensor, shape = self.graph.converted(self.tensor(x), kind), broadcast(x.shape, constant.shape)
-        if self._fast and kind is Kind.FLOAT32 and by_channel(shape, constant):
-            name = one_tap(self.graph, shape, tensor.name, constant, whole(0))
+        tensor = self.graph.converted(self.tensor(x), kind)
+        if self._fast and kind is Kind.FLOAT32 and by_channel(x.shape, constant):
+            name = one_tap(self.graph, x.shape, tensor.name, constant, whole(0))
         else:
             name = self.graph.node("Mul", self.graph.fenced(tensor).name, self.graph.whole(constant, kind))
-        return self.made(shape, Tensor(name, kind), interval)
+        return self.made(x.shape, Tensor(name, kind), interval)
 
     def clip(self, x: Traced, low: Constant | None, high: Constant | None, *, axis: int | None = None) -> Traced:
         """``min(max(x, low), high)``."""
         limits = [None if limit is None else self._whole(limit, len(x.shape), axis) for limit in (low, high)]
+        for limit in limits:
+            x = x if limit is None else self._grown(x, limit)
         needed = Clip(*limits).needed(x.interval)
         return replace(x, limits=x.limits.then(*limits)) if needed else x
 
@@ -89,6 +91,7 @@ class Elementwise(Emitter):
     def shift_right(self, x: Traced, bits: Constant, rounding: Rounding, *, axis: int | None = None) -> Traced:
         """``round(x * 2**-bits)``."""
         places = self._whole(bits, len(x.shape), axis)
+        x = self._grown(x, places)
         if (places < 0).any():
             x = self.shift_left(x, whole(np.maximum(-places, 0)))
             places = whole(np.maximum(places, 0))
@@ -100,25 +103,27 @@ class Elementwise(Emitter):
             places = whole(np.minimum(places, _FARTHEST_SHIFT))
         if x.settled:
             x = self._settled(x)
-        return replace(x, shape=broadcast(x.shape, places.shape), bits=places, rounding=rounding)
+        return replace(x, bits=places, rounding=rounding)
 
     def divide(self, x: Traced, divisor: Constant, rounding: Rounding, *, axis: int | None = None) -> Traced:
         """``round(x / divisor)``, divisor > 0."""
         by = self._whole(divisor, len(x.shape), axis)
+        x = self._grown(x, by)
         interval = x.interval.mapped(lambda value: quotient(value, by, rounding))
-        shape, largest = broadcast(x.shape, by.shape), Interval.of(0, by).limit
+        largest = Interval.of(0, by).limit
         kind = Kind.holding(max(2 * x.interval.limit, largest))
         tensor = self.graph.converted(self.tensor(x), kind)
         if kind is Kind.INT64:
             Kind.holding(x.interval.limit + largest)
-            return self.made(shape, divided(self.graph, tensor, by, rounding), interval)
-        return Traced(shape, Division(tensor, by, interval), rounding=rounding)
+            return self.made(x.shape, divided(self.graph, tensor, by, rounding), interval)
+        return Traced(x.shape, Division(tensor, by, interval), rounding=rounding)
 
     def scale_float32(
         self, x: Traced, factor: NDArray[np.float32], rounding: Rounding, *, axis: int | None = None
     ) -> Traced:
         """``round(float32(x) * factor)`` in IEEE single precision."""
         laid = np.atleast_1d(self._laid(factor, len(x.shape), axis))
+        x = self._grown(x, laid)
         if x.interval.limit > Kind.FLOAT64.limit:
             raise Untraceable("float32 of numbers beyond 2**53")
         bounds = [bound.astype(np.float64).astype(np.float32) for bound in (x.interval.low, x.interval.high)]
@@ -128,7 +133,7 @@ class Elementwise(Emitter):
             raise Untraceable("float32 products that overflow")
         interval = Interval(_integers(np.floor(corners.min(0))), _integers(np.ceil(corners.max(0))))
         source = Rescaled(self.tensor(x), self.graph.shaped(factor, laid), interval)
-        return Traced(broadcast(x.shape, laid.shape), source, rounding=rounding)
+        return Traced(x.shape, source, rounding=rounding)
 
     def maximum(self, x: Traced, y: Traced) -> Traced:
         """The larger of two tensors."""
@@ -157,7 +162,7 @@ class Elementwise(Emitter):
         """``x`` and a constant, pending."""
         if not constant.any():
             return x
-        return replace(x.plus(constant), shape=broadcast(x.shape, constant.shape))
+        return self._grown(x, constant).plus(constant)
 
     def _combined(self, op: str, x: Traced, y: Traced, interval: Interval) -> Traced:
         """An elementwise operator on two tensors, in a kind that holds the result."""

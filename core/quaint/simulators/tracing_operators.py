@@ -8,11 +8,11 @@ import numpy as np
 
 from quaint.numerics import Rounding
 from quaint.simulators.tracing_graph import Kind, Tensor
-from quaint.simulators.tracing_values import Clip, limit, whole
+from quaint.simulators.tracing_values import limit, whole
 
 if TYPE_CHECKING:
     from quaint.simulators.tracing_graph import Graph
-    from quaint.simulators.tracing_values import Interval, Whole
+    from quaint.simulators.tracing_values import Clip, Interval, Whole
 
 #: Operators that round; half up after a half has been added.
 OPERATORS = {Rounding.HALF_EVEN: "Round", Rounding.FLOOR: "Floor", Rounding.CEIL: "Ceil", Rounding.HALF_UP: "Floor"}
@@ -25,10 +25,7 @@ def narrowed(graph: Graph, x: Tensor, interval: Interval) -> Tensor:
 
 
 def clip(graph: Graph, x: Tensor, limits: Clip) -> Tensor:
-    """``x`` within ``limits``; those beyond the reach of its kind never bind and are drawn in to it."""
-    reach = x.kind.limit
-    low, high = limits.low, limits.high
-    limits = Clip(None if low is None else np.maximum(low, -reach), None if high is None else np.minimum(high, reach))
+    """``x`` within ``limits``."""
     for bound in (limits.low, limits.high):
         if bound is not None and limit(bound) > x.kind.limit:
             x = graph.converted(x, Kind.holding(limit(bound)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quaint.numerics import Rounding
-from quaint.simulators.tracing_blocked import REACH, blockable, by_magic, rescaled_by_magic
+from quaint.simulators.tracing_blocked import REACH, blockable, by_magic, fixed_point, rescaled_by_magic
 from quaint.simulators.tracing_graph import Kind, Tensor
 from quaint.simulators.tracing_operators import OPERATORS, clip, divided, narrowed, round_real
 from quaint.simulators.tracing_sources import Existing, Rescaled
@@ -32,14 +32,13 @@ def emit(graph: Graph, x: Traced, *, fast: bool) -> Tensor:
     Raises:
         Untraceable: if 64 bits do not hold what comes between.
     """
-    source, name = x.source, None
+    source = x.source
     if fast:
-        if isinstance(source, Source):
-            name = _folded(graph, x, source)
-        elif isinstance(source, Rescaled) and blockable(x, source.factor):
-            name = rescaled_by_magic(graph, x, source)
-        if name:
-            return Tensor(name, Kind.FLOAT32)
+        folded = _folded(graph, x, source) if isinstance(source, Source) else None
+        if isinstance(source, Rescaled) and blockable(x, source.factor):
+            folded = _float32(rescaled_by_magic(graph, x, source))
+        if folded:
+            return folded
     if isinstance(source, Source):
         return _settle(graph, x, _stepwise(graph, x, source))
     return _settle(graph, x, round_real(graph, source.real(graph), x.rounding))
@@ -51,26 +50,31 @@ def away_as_up(x: Traced) -> Rounding:
     return Rounding.HALF_UP if x.rounding is Rounding.HALF_AWAY and (survives >= 0).all() else x.rounding
 
 
-def _folded(graph: Graph, x: Traced, source: Source) -> str | None:
-    """``x`` in float32, scale and bias folded into the source; None if that is not proven exact."""
+def _float32(name: str | None) -> Tensor | None:
+    return Tensor(name, Kind.FLOAT32) if name else None
+
+
+def _folded(graph: Graph, x: Traced, source: Source) -> Tensor | None:
+    """``x`` with scale and bias folded into the float32 source; None if that is not proven exact."""
     rounding = away_as_up(x)
     if rounding is Rounding.HALF_AWAY or x.interval.limit > Kind.FLOAT32.limit:
         return None
     limits = x.limits.moved(-x.offset).needed(x.rounded)
-    rounds = (x.bits > 0).any()
-    if rounds and blockable(x) and x.rounded.mapped(limits).limit < REACH:
+    rounds, maps = (x.bits > 0).any(), blockable(x)
+    if rounds and maps and x.rounded.mapped(limits).limit < REACH:
         name = by_magic(graph, x, source, limits, rounding)
         if name:
-            return name
+            return _float32(name)
     units = whole(2 * (x.bias if rounds else x.bias + x.offset))
     if rounding is Rounding.HALF_UP:
         units = whole(units + np.where(x.bits > 0, 2**x.bits, 0))
     if not source.exact(units):
         return None
-    value = Tensor(source.affine(graph, x.bits, units, negate=False), Kind.FLOAT32)
     if not rounds:
-        return clip(graph, value, limits.moved(x.offset)).name
-    return _settle(graph, x, Tensor(graph.node(OPERATORS[rounding], value.name), Kind.FLOAT32)).name
+        value = fixed_point(graph, x, source, units) if maps else source.affine(graph, x.bits, units, negate=False)
+        return clip(graph, Tensor(value, Kind.FLOAT32), limits.moved(x.offset))
+    value = source.affine(graph, x.bits, units, negate=False)
+    return _settle(graph, x, Tensor(graph.node(OPERATORS[rounding], value), Kind.FLOAT32))
 
 
 def _settle(graph: Graph, x: Traced, rounded: Tensor) -> Tensor:

@@ -44,7 +44,9 @@ class Existing:
 
     def affine(self, graph: Graph, bits: Whole, half_units: Whole, *, negate: bool) -> str:
         """See ``Source``."""
-        return scaled(graph, graph.fenced(self.value).name, bits, half_units, negate=negate)
+        pending = negate or bits.any() or half_units.any()
+        value = graph.fenced(self.value) if pending else self.value
+        return scaled(graph, value.name, bits, half_units, negate=negate)
 
     def tensor(self, _graph: Graph, _kind: Kind, /) -> Tensor:
         """The tensor itself."""

@@ -144,9 +144,11 @@ class Clip:
         return Clip(*(None if limit is None else whole(limit + offset) for limit in (self.low, self.high)))
 
     def needed(self, interval: Interval) -> Clip:
-        """Only the limits that ``interval`` does not prove void."""
+        """Only the limits that ``interval`` does not prove void, and no farther out than it is."""
         low = None if self.low is None or (interval.low >= self.low).all() else self.low
         high = None if self.high is None or (interval.high <= self.high).all() else self.high
+        low = np.maximum(low, interval.low) if low is not None and low.size > 1 else low
+        high = np.minimum(high, interval.high) if high is not None and high.size > 1 else high
         return Clip(low, high)
 
     def __call__(self, x: Whole) -> Whole:

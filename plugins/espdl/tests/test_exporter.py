@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,6 +109,13 @@ def test_what_comes_after_until_stays_with_the_host() -> None:
     model = prove(quantized(net.model(net.add("Softmax", net.add("Sin", hidden))), "esp32p4", until="relu1"))
     assert operators(model) == ["Gemm"]
     assert [info.name for info in model.graph.outputs] == [hidden.name]
+
+
+def test_a_model_without_its_float_source_has_tables_without_a_name() -> None:
+    net = Net(x=("N", 3))
+    result = quantized(net.model(net.add("Sigmoid", net["x"])), "esp32p4")
+    assert operators(prove(result)) == ["Sigmoid"]
+    assert operators(prove(replace(result, source=None))) == ["LUT"]
 
 
 def array(draw: st.DrawFn, *shape: int) -> Any:

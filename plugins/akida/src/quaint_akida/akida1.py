@@ -45,7 +45,7 @@ class Convolutional(Spiking):
             )
         if block.node("Flatten") and (graph.dims(node.outputs[0]) or ())[2:] != (1, 1):
             return context.fail("flattens a map")
-        fits = check_input if is_input(x) else check_inner
+        fits = check_input if is_input(x, context.config) else check_inner
         return fits(context, window, block) and self.ends_well(context, block)
 
     def lower(self, block: Block, context: Lowering) -> Layer:
@@ -61,6 +61,7 @@ class Convolutional(Spiking):
         limit, bias = finest(context, block, weight), block.constant("bias")
         scale, constants, attributes = self.finish(block, context, limit, bias, pixels=pixels, offset=offset)
         constants["weight"] = quantize(context, block, weight, scale).astype(np.int8)
+        common.declare_weight(context, block, scale, source, context.weight_spec(block).dtype, 0)
         attributes |= {"padding_value": int(zeros.flat[0]), "flatten": block.node("Flatten") is not None}
         return Layer("convolutional", block.inputs, block.outputs, constants, attributes | _geometry(block))
 
@@ -79,7 +80,7 @@ class SeparableConvolutional(Spiking):
         first, second = block.nodes[:2]
         if not common.is_depthwise(first) or graph.constant(second.inputs[1]) is None:
             return context.fail("two convolutions in a row without ReLU between")
-        if is_input(x):
+        if is_input(x, context.config):
             return context.fail(NO_INPUT)
         window, point = common.window(context, first), common.window(context, second)
         if window is None or point is None:
@@ -119,7 +120,7 @@ class AveragedDense(Spiking):
         return op.Relu(dense), op.Clip(dense, low, high), dense
 
     def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
-        if is_input(x):
+        if is_input(x, context.config):
             return context.fail(NO_INPUT)
         weights = common.weights_of(context, weight)
         return weights is not None and check_average(context, x) and self.ends_well(context, block)
@@ -130,6 +131,7 @@ class AveragedDense(Spiking):
         limit, pixels = finest(context, block, weight), common.pixels(context.shape(block.inputs[0]))
         scale, constants, attributes = self.finish(block, context, limit, block.constant("bias"), pixels=pixels)
         constants["weight"] = quantize(context, block, weight, scale).astype(np.int8)
+        common.declare_weight(context, block, scale, source, context.weight_spec(block).dtype, 0)
         attributes |= {"strides": [1, 1], "pads": [0, 0, 0, 0], "gap": True, "flatten": True}
         return Layer("convolutional", block.inputs, block.outputs, constants, attributes)
 
@@ -145,7 +147,7 @@ class FullyConnected(Spiking):
         matrix = common.weights_of(context, weight)
         if matrix is None:
             return False
-        if is_input(x):
+        if is_input(x, context.config):
             return context.fail(NO_INPUT)
         if matrix.shape[1] > DENSE_INPUTS:
             return context.fail(f"{DENSE_INPUTS} inputs at the most, not {matrix.shape[1]}")
@@ -157,6 +159,7 @@ class FullyConnected(Spiking):
         limit = finest(context, block, weight)
         scale, constants, attributes = self.finish(block, context, limit, block.constant("bias"))
         constants["weight"] = np.ascontiguousarray(quantize(context, block, weight, scale).T).astype(np.int8)
+        common.declare_weight(context, block, scale, source, context.weight_spec(block).dtype, 1)
         return Layer("fully_connected", block.inputs, block.outputs, constants, attributes)
 
 

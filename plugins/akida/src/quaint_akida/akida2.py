@@ -49,7 +49,7 @@ class Conv2D(Scaled):
 
     def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
         x = block.bindings["x"]
-        return entering_spec(spec, x, context.config) if is_input(x) else spec
+        return entering_spec(spec, x, context.config) if is_input(x, context.config) else spec
 
     def lower(self, block: Block, context: Lowering) -> Layer:
         source, node = context.params[block.inputs[0]], block.nodes[0]
@@ -80,7 +80,7 @@ class Identity(Scaled):
         return pools(relu), pools(clip), relu, clip, pools(x)
 
     def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:
-        if is_input(x):
+        if is_input(x, context.config):
             return context.fail("cannot be the first layer: it needs a convolution before it")
         return common.clamps_at_zero(context, block) and check_map(context, block, x)
 
@@ -103,7 +103,7 @@ class Conv2DTranspose(Scaled):
         return op.Relu(conv), op.Clip(conv, low, high), conv
 
     def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
-        if is_input(x):
+        if is_input(x, context.config):
             return context.fail("cannot be the first layer: it needs a convolution before it")
         weights = common.weights_of(context, weight)
         return weights is not None and check_transpose(context, block) and common.clamps_at_zero(context, block)
@@ -113,7 +113,7 @@ class Conv2DTranspose(Scaled):
         group = int(graph.attribute(node, "group", 1))
         folded = common.fold_input_scale(block.constant("weight"), source, axis=0)
         filters_first = folded if group > 1 else folded.swapaxes(0, 1)
-        constants, attributes = self.products(block, context, filters_first, source)
+        constants, attributes = self.products(block, context, filters_first, source, axis=int(group == 1))
         if group == 1:
             constants["weight"] = np.ascontiguousarray(constants["weight"].swapaxes(0, 1))
         attributes |= {"pads": list(graph.attribute(node, "pads")), "group": group}
@@ -136,14 +136,14 @@ class Dense1D(Scaled):
 
     def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
         x = block.bindings["x"]
-        if is_input(x):
+        if is_input(x, context.config):
             return replace(entering_spec(spec, x, context.config), axis=None)
         return replace(spec, axis=None) if graph.rank(x) == 2 else spec
 
     def lower(self, block: Block, context: Lowering) -> Layer:
         source = context.params[block.inputs[0]]
         folded = common.fold_input_scale(block.constant("weight"), source, axis=1)
-        constants, attributes = self.products(block, context, folded, source)
+        constants, attributes = self.products(block, context, folded, source, axis=1)
         constants["weight"] = np.ascontiguousarray(constants["weight"].T)
         return Layer("dense1d", block.inputs, block.outputs, constants, attributes)
 
@@ -155,7 +155,7 @@ class Add(Pattern):
         return op.Add(x, y)
 
     def check(self, context: CheckContext, block: Block, x: Any, y: Any, **_: Any) -> bool:
-        if any(graph.constant(value) is not None or is_input(value) for value in (x, y)):
+        if any(graph.constant(value) is not None or is_input(value, context.config) for value in (x, y)):
             return context.fail("adds a constant or the model's input")
         if graph.dims(x) != graph.dims(y) or graph.rank(x) != 4:
             return context.fail("adds only feature maps of one shape")
@@ -192,7 +192,7 @@ class Concatenate(Pattern):
     def check(self, context: CheckContext, block: Block, xs: Any, **_: Any) -> bool:
         if len(xs) != 2:
             return context.fail(f"joins {len(xs)} tensors, the chip only two at a time: split it")
-        if any(graph.constant(value) is not None or is_input(value) for value in xs):
+        if any(graph.constant(value) is not None or is_input(value, context.config) for value in xs):
             return context.fail("joins a constant or the model's input")
         if graph.rank(xs[0]) != 4 or graph.attribute(block.nodes[0], "axis") not in {1, -3}:
             return context.fail("joins along another axis than the channels")

@@ -10,6 +10,7 @@ import numpy as np
 
 from quaint import graph
 from quaint.layers.output import clamp_of
+from quaint.numerics import QuantParams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from quaint.numerics import QuantParams
+    from quaint.lower import Lowering
+    from quaint.numerics import IntType
     from quaint.patterns import Block, CheckContext
 
     Floats = NDArray[np.float64]
@@ -148,6 +150,17 @@ def largest(weight: Floats) -> Floats:
     """
     limit = np.abs(weight).reshape(len(weight), -1).max(axis=1)
     return np.where(limit < limit.max() * 2.0**-16, limit.max() or 1.0, limit)
+
+
+def declare_weight(
+    context: Lowering, block: Block, scale: Floats, source: QuantParams, dtype: IntType, axis: int, *, depthwise: bool = False
+) -> None:
+    """State which real weights the integers of a layer stand for: those that took the input's scales in, without them.
+
+    Where input channels differ in scale, one scale for each filter cannot say it, unless the filter has but one channel.
+    """
+    if source.scale.ndim == 0 or depthwise:
+        context.params[f"{block.name}/weight"] = QuantParams(scale / source.scale, dtype, axis=axis)
 
 
 def zero_point(source: QuantParams, channels: int) -> NDArray[np.int64]:

@@ -12,10 +12,13 @@ from quaint.patterns import Builder, Pattern
 from quaint_akida.common import is_depthwise
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import onnx_ir as ir
 
     from quaint.config import Config
     from quaint.lower import Lowering
+    from quaint.partition import Plan, Refusal
     from quaint.patterns import Block, CheckContext
 
 INT8 = IntType(8, signed=True)
@@ -29,9 +32,23 @@ def _source(value: ir.Value) -> ir.Value:
     return value if source is None else _source(source)
 
 
-def is_input(value: ir.Value) -> bool:
-    """Whether a value is the model's input, cast or rearranged at the most."""
-    return _source(value).is_graph_input()
+def is_input(value: ir.Value, config: Config) -> bool:
+    """Whether a value enters the chip: the model's input, cast or rearranged at the most, or made before ``from_node``."""
+    return _source(value).is_graph_input() or (config.from_node is not None and not _follows(value, config.from_node))
+
+
+def _follows(value: ir.Value, name: str) -> bool:
+    """Whether a node of this name is among those that a value is computed by."""
+    pending, seen = [value], set()
+    while pending:
+        producer = pending.pop().producer()
+        if producer is None or producer in seen:
+            continue
+        if producer.name == name:
+            return True
+        seen.add(producer)
+        pending += [source for source in producer.inputs if source is not None]
+    return False
 
 
 def takes_image(value: ir.Value, config: Config) -> bool:
@@ -43,7 +60,7 @@ def takes_image(value: ir.Value, config: Config) -> bool:
     readers = [user for user, _ in value.uses()]
     convolved = all(user.op_type == "Conv" and not is_depthwise(user) for user in readers)
     unsigned = config.input_dtype in {None, "float32", "uint8"} and str(_source(value).dtype) != "INT8"
-    return is_input(value) and channels in {1, 3} and unsigned and convolved
+    return is_input(value, config) and channels in {1, 3} and unsigned and convolved
 
 
 def entering_spec(spec: QuantSpec, value: ir.Value, config: Config) -> QuantSpec:
@@ -69,7 +86,7 @@ class ChannelsLast(Pattern):
 
     def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:  # noqa: D102
         node = block.nodes[0]
-        if not is_input(x):
+        if not is_input(x, context.config):
             return context.fail("a tensor inside the network keeps its layout")
         if node.op_type == "Transpose":
             return graph.attribute(node, "perm") == CHANNELS_LAST or context.fail(
@@ -93,3 +110,12 @@ class ChannelsLast(Pattern):
             return Layer("transpose", block.inputs, block.outputs, {}, {"perm": list(CHANNELS_LAST)})
         size = context.shape(block.outputs[0])[1:]
         return Layer("reshape", block.inputs, block.outputs, {}, {"shape": [0, *(int(n or 0) for n in size)]})
+
+
+def layout_alone(plan: Plan) -> Iterator[Refusal]:
+    """Refuse a model of which nothing but the transposition of its input would be on the chip."""
+    from quaint.partition import Refusal
+
+    if all(isinstance(block.pattern, ChannelsLast) for block in plan.blocks):
+        node = plan.blocks[0].nodes[0]
+        yield Refusal(node.name or "", node.op_type, "no layer of the chip follows")

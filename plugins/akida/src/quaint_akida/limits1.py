@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from quaint import graph
 from quaint_akida import common
+from quaint_akida.entrance import layout_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -111,6 +112,7 @@ def sequential(plan: Plan) -> Iterable[Refusal]:
     """The chip runs one chain of layers: refuse tensors that two of them read."""
     from quaint.partition import Refusal
 
+    yield from layout_alone(plan)
     for name, readers in plan.consumers.items():
         if len(readers) > 1:
             made = plan.producers.get(name)

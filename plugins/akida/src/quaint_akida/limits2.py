@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from quaint import graph
 from quaint_akida import common
-from quaint_akida.entrance import is_input, signed_input_fits
+from quaint_akida.entrance import is_input, layout_alone, signed_input_fits
 from quaint_akida.scaling2 import Scaled
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def check_conv(context: CheckContext, block: Block) -> bool:
     if window is None or not _window_fits(context, conv, window):
         return False
     source = block.bindings["x"]
-    if is_input(source) and not signed_input_fits(context, source):
+    if is_input(source, context.config) and not signed_input_fits(context, source):
         return False
     if pool is not None and window.stride == 2:
         return context.fail("pooling and stride 2 together")
@@ -130,7 +130,7 @@ def check_dense(context: CheckContext, block: Block, x: ir.Value) -> bool:
     weight = graph.constant(block.bindings["weight"])
     if weight is not None and weight.shape[1] > CHANNELS:
         return context.fail(f"{CHANNELS} inputs at the most, not {weight.shape[1]}")
-    return not is_input(x) or signed_input_fits(context, x)
+    return not is_input(x, context.config) or signed_input_fits(context, x)
 
 
 def check_readers(context: CheckContext, block: Block) -> bool:
@@ -147,11 +147,12 @@ def check_widths(plan: Plan) -> Iterable[Refusal]:
     from quaint.partition import Refusal
     from quaint.specs import resolve_specs, weight_spec
 
+    yield from layout_alone(plan)
     specs = resolve_specs(plan)
     for block in plan.blocks:
         if not isinstance(block.pattern, Scaled):
             continue
-        first = is_input(block.bindings["x"])
+        first = is_input(block.bindings["x"], plan.config)
         bits = weight_spec(plan.target, plan.config, block, reads_input=first).dtype.bits
         source, out = specs[block.inputs[0]], specs[block.outputs[0]]
         if source is not None and bits > source.dtype.bits:

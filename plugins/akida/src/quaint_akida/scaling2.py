@@ -98,7 +98,7 @@ class Scaled(Pattern):
         return replace(spec, dtype=IntType(bits, signed=bits > 4), axis=axis)
 
     def products(
-        self, block: Block, context: Lowering, weight: Floats, source: QuantParams, *, pixels: int = 1
+        self, block: Block, context: Lowering, weight: Floats, source: QuantParams, *, pixels: int = 1, axis: int = 0
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Constants and attributes from folded weights (filters first) to the output.
 
@@ -108,6 +108,7 @@ class Scaled(Pattern):
             weight: weights times the scales of their input channels.
             source: the input; its zero point goes into the bias.
             pixels: pixels that a global average sums.
+            axis: where the layer's weights will have their filters.
         """
         high = context.weight_spec(block).dtype.high
         limit = common.largest(weight) / high
@@ -139,6 +140,9 @@ class Scaled(Pattern):
             )
         mantissas, shifts = encode(whole_bias(scale), 8, signed=True)
         self._report(block, context, shifts > akida2_kernels.LARGEST_SHIFT, "biases do not fit")
+        if "weight" in block.bindings:
+            bits = context.weight_spec(block).dtype
+            common.declare_weight(context, block, scale, source, bits, axis, depthwise=weight.shape[1] == 1)
         constants |= {"bias": mantissas, "bias_shift": shifts}
         stored = {name: array.astype(STORED.get(name, np.uint8)) for name, array in constants.items()}
         return stored | {"weight": integers(scale).astype(np.int8)}, attributes

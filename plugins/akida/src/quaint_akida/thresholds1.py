@@ -47,7 +47,7 @@ class Spiking(Pattern):
 
     def ends_well(self, context: CheckContext, block: Block) -> bool:
         """An inner layer has narrow weights and ends in an activation that starts at zero."""
-        first = is_input(block.bindings["x"])
+        first = is_input(block.bindings["x"], context.config)
         bits = weight_spec(context.target, context.config, block, reads_input=first).dtype.bits
         if bits > 4 and not first:
             return context.fail(f"weights have 4 bits at the most after the input layer, not {bits}")

@@ -57,6 +57,7 @@ class GraphWriter:
         self._names = names
         self._layouts: dict[str, Layout] = {}
         self._forms: dict[tuple[str, Layout], str] = {}
+        self._node_names: set[str] = set()
         self._taken = {names.get(name, name) for name in (*model.shapes, *model.tensors)}
 
     def params(self, tensor: str) -> QuantParams:
@@ -129,16 +130,11 @@ class GraphWriter:
         """A node; ``width`` says with which integers it works."""
         attributes |= {"quant_type": f"S{width.dtype.bits}"}
         ordered = dict(sorted(attributes.items()))
-        self.nodes.append(EspdlNode(self.unique(name), op_type, tuple(inputs), tuple(outputs), ordered))
+        self.nodes.append(EspdlNode(_free(name, self._node_names), op_type, tuple(inputs), tuple(outputs), ordered))
 
     def unique(self, name: str) -> str:
-        """The name, or the name with the first number that makes it unique in the file."""
-        number, candidate = 0, name
-        while candidate in self._taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        self._taken.add(candidate)
-        return candidate
+        """The name of a new tensor: this one, or this one with the first number that makes it unique."""
+        return _free(name, self._taken)
 
     def _variable(self, name: str, tensor: str, layout: Layout, dtype: DataType | None = None) -> None:
         dims = tuple(self.shape(tensor)[axis] for axis in layout)
@@ -147,6 +143,16 @@ class GraphWriter:
 
     def _dtype(self, tensor: str) -> DataType:
         return DataType.of(self.params(tensor).dtype.storage)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or the name with the first number that is not taken; it is from then on."""
+    number, candidate = 0, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken.add(candidate)
+    return candidate
 
 
 #: Layers that slide over a map: channel last.
