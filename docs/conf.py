@@ -9,11 +9,11 @@ author = "the Quaint authors"
 version = release = importlib.metadata.version("quaint")
 extensions = ["myst_parser"]
 myst_heading_anchors = 3
-myst_enable_extensions = ["dollarmath"]
 html_theme = "alabaster"
 html_theme_options = {
     "description": "One float model in, the exact integer program of a chip out",
-    "page_width": "1100px",
+    "page_width": "1320px",
+    "body_max_width": "1080px",
 }
 html_title = "Quaint"
 html_copy_source = False

@@ -72,6 +72,13 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert not missing, f"{named(path)} links to {missing}"
 
 
+@pytest.mark.parametrize("path", [DOCS / "explanation" / "bit-exactness.md", DOCS / "design.md"], ids=named)
+def test_named_files_exist(path: Path) -> None:
+    found = re.findall(r"`((?:core|docs|examples|plugins|tests)/[\w./-]+\.\w+)`", path.read_text("utf-8"))
+    missing = [name for name in found if not (ROOT / name).exists()]
+    assert not missing, f"{named(path)} names {missing}"
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "index.md").read_text("utf-8").splitlines()
     found = {str(page.relative_to(DOCS).with_suffix("")) for page in DOCS.rglob("*.md")} - {"index"}

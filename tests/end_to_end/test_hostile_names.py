@@ -44,7 +44,7 @@ def renamed(model: ModelProto, text: str) -> ModelProto:
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [new.get(name, name) for name in names]
-    graph.name = text
+    graph.name = text or "plain"
     return model
 
 
@@ -107,7 +107,7 @@ def test_names_in_refusals(
     kind: str, run_cli: Callable[..., Any], write: Callable[..., Path], small: ModelProto
 ) -> None:
     """A refusal that names a layer is still one line, and its details a line each."""
-    small.graph.node[1].op_type = "Sin"
+    small.graph.node[3].op_type = "Sin"
     model = write("model.onnx", renamed(small, NAMES[kind]))
     said = run_cli("quantize", model, "--target", "esp32p4", code=5)
     assert harmless(said.err), ascii(said.err)

@@ -55,7 +55,7 @@ class Elementwise(Emitter):
         if self._fast and kind is Kind.FLOAT32 and by_channel(x.shape, constant):
             name = one_tap(self.graph, x.shape, tensor.name, constant, whole(0))
         else:
-            name = self.graph.node("Mul", self.graph.fenced(tensor).name, self.graph.whole(constant, kind))
+            name = self.graph.times(self.graph.fenced(tensor), constant).name
         return self.made(x.shape, Tensor(name, kind), interval)
 
     def clip(self, x: Traced, low: Constant | None, high: Constant | None, *, axis: int | None = None) -> Traced:

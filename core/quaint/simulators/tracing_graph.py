@@ -83,6 +83,7 @@ class Graph:
         self.constants: dict[str, Array] = {}
         self._given = dict(given or {})
         self._alive: list[Array] = []
+        self._factors: dict[str, tuple[str, Array]] = {}
         self._known: dict[Any, str] = {}
         self._producers: dict[str, str] = {}
 
@@ -146,11 +147,19 @@ class Graph:
         """The name of a value that holds the float32 ``array``."""
         return self._given.get(id(array)) or self.constant(array.astype(np.float32))
 
+    def times(self, tensor: Tensor, factor: Array) -> Tensor:
+        """``tensor`` times integers; a scale that follows is taken together with them."""
+        name = self.node("Mul", tensor.name, self.whole(factor, tensor.kind))
+        if tensor.kind is not Kind.INT64:
+            self._factors[name] = tensor.name, factor.astype(np.float64)
+        return Tensor(name, tensor.kind)
+
     def scaled_down(self, tensor: Tensor, bits: Array) -> Tensor:
         """``tensor * 2**-bits`` in a float kind."""
         if id(bits) not in self._given:
-            scale = np.exp2(-bits.astype(np.float64)).astype(tensor.kind.dtype)
-            return Tensor(self.node("Mul", tensor.name, self.constant(scale)), tensor.kind)
+            name, factor = self._factors.get(tensor.name, (tensor.name, np.ones(1)))
+            scale = factor * np.exp2(-bits.astype(np.float64))
+            return Tensor(self.node("Mul", name, self.constant(scale.astype(tensor.kind.dtype))), tensor.kind)
         one = self.constant(np.ones(1, np.uint64))
         power = self.node("BitShift", one, self.cast(self._given[id(bits)], TensorProto.UINT64), direction="LEFT")
         return Tensor(self.node("Div", tensor.name, self.cast(power, tensor.kind)), tensor.kind)

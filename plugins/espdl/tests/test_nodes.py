@@ -42,7 +42,7 @@ def test_a_transposed_convolution_of_stride_one_needs_no_zeros() -> None:
     assert (node.op_type, node.attributes["pads"]) == ("Conv", (1, 1, 1, 1))
 
 
-@pytest.mark.parametrize(("low", "high", "op_type"), [(0, 100, "Relu"), (0, 0.5, "Clip"), (-1, 1, "Clip")])
+@pytest.mark.parametrize(("low", "high", "op_type"), [(0, 100, "Relu"), (0, 0.375, "Clip"), (-1, 1, "Clip")])
 def test_a_clip_that_only_cuts_below_zero_is_a_relu(low: float, high: float, op_type: str) -> None:
     net = Net(x=("N", 4))
     _, node = only_node(net, net.add("Clip", net["x"], np.float32(low), np.float32(high)))

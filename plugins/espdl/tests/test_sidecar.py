@@ -22,7 +22,7 @@ def test_summary_says_what_the_file_holds() -> None:
     assert data["layers"]["conv2"]["bits"] == 16
     assert data["dispatch"]["conv2"] == "int16"
     assert data["dispatch"]["conv1"] == "int8"
-    assert data["tensors"]["input"] == {"shape": [1, 8, 8, 1], "dtype": "int8", "exponents": [-6]}
+    assert data["tensors"]["input"] == {"shape": [1, 8, 8, 1], "dtype": "int8", "exponents": [-7]}
     weights = data["tensors"]["conv2.weight"]
     assert weights["layout"].startswith("(N/8)HWC8")
     assert len(weights["exponents"]) == weights["shape"][-1]

@@ -82,6 +82,8 @@ class Identity(Scaled):
     def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:
         if is_input(x, context.config):
             return context.fail("cannot be the first layer: it needs a convolution before it")
+        if block.node("Relu", "Clip") is not None and graph.producer(x, "Conv", "ConvTranspose") is not None:
+            return context.fail("its ReLU belongs to the convolution before it")
         return common.clamps_at_zero(context, block) and check_map(context, block, x)
 
     def lower(self, block: Block, context: Lowering) -> Layer:

@@ -49,7 +49,7 @@ class Observed(Pattern):
 def _observed(spec: QuantSpec, context: CheckContext) -> QuantSpec:
     """16 bits resolve the whole range, and histograms do not resolve 16 bits."""
     if spec.dtype.bits > 8 and spec.observer == context.target.activation.observer:
-        return replace(spec, observer="minmax")
+        return replace(spec, observer="minmax", round_exponent="up")
     return spec
 
 
