@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ from quaint.errors import QuaintError
 from quaint.floatmodel import FloatModel
 from quaint.numerics import ScaleKind
 from quaint.plugins import registry
+from quaint.scales import Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,14 +30,6 @@ if TYPE_CHECKING:
 #: What the float tensors of one run may take: bounds memory however large the batch.
 CHUNK_BYTES = 64 << 20
 OBSERVING_THREADS = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Range:
-    """Smallest and largest value of a tensor: float64 scalars, or vectors along the axis of its spec."""
-
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
 
 
 def calibrate(
@@ -57,7 +49,7 @@ def calibrate(
     Raises:
         QuaintError: QC205 where the float model gives NaN or Inf, naming the first such tensor; QU103 for an unknown observer.
     """
-    observers = {name: _observer(specs[name]) for name in plan.edges}
+    observers = {name: _observer(specs[name]) for name in plan.edges if not plan.is_cut_off(name)}
     model = FloatModel(plan.model, tuple(observers))
     size = max(1, CHUNK_BYTES // sum(_bytes(plan.values[name]) for name in observers))
     with ThreadPoolExecutor(OBSERVING_THREADS + 1) as pool:

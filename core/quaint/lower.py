@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quaint import graph
-from quaint.calibrate import Range
 from quaint.floatmodel import extract
 from quaint.integer import DEQUANTIZER, HOST, INPUT_QUANTIZER, IntegerModel, Layer
 from quaint.numerics import QuantParams
 from quaint.patterns import CheckContext
-from quaint.quantizers.ranges import from_range
+from quaint.scales import Range, from_range
 from quaint.specs import weight_spec
 
 if TYPE_CHECKING:
@@ -244,7 +243,10 @@ class _Edges:
         layers = []
         for name in self.plan.outputs:
             params = self.context.params[name]
-            constants: dict[str, NDArray[Any]] = {"scale": params.scale.astype(np.float32), "zero_point": params.zero_point}
+            constants: dict[str, NDArray[Any]] = {
+                "scale": params.scale.astype(np.float32),
+                "zero_point": params.zero_point,
+            }
             attributes = {"axis": params.axis if params.axis is not None else 1}
             layers.append(
                 Layer(DEQUANTIZER, (self.names[name],), (name,), constants, attributes, name=f"{name}_dequantizer")

@@ -82,6 +82,11 @@ class Plan:
         read |= {value.name for value in self.model.graph.outputs}
         return tuple(name for block in self.blocks for name in block.outputs if name in read)
 
+    def is_cut_off(self, name: str) -> bool:
+        """Whether only layers that clip a tensor read it: then what passes them decides its scale."""
+        readers = self.consumers.get(name, [])
+        return bool(readers) and name not in self.outputs and all(block.pattern.cuts_off for block, _ in readers)
+
     @cached_property
     def values(self) -> dict[str, ir.Value]:
         """Every value of the graph by name."""

@@ -58,7 +58,10 @@ def check_widths(target: Target, config: Config) -> None:
 
 def activation_spec(target: Target, config: Config, block: Block) -> QuantSpec:
     """The target's rule for activations under the wishes for ``block``."""
-    wishes: dict[str, Any] = {"activation_bits": config.activation_bits, "per_tensor_activations": config.per_tensor_activations}
+    wishes: dict[str, Any] = {
+        "activation_bits": config.activation_bits,
+        "per_tensor_activations": config.per_tensor_activations,
+    }
     given = config.for_layer(block.node_names)
     wishes |= {"activation_bits": given["bits"]} if "bits" in given else {}
     wishes |= {"observer": config.observer, **given}

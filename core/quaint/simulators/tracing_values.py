@@ -147,8 +147,9 @@ class Clip:
         """Only the limits that ``interval`` does not prove void, and no farther out than it is."""
         low = None if self.low is None or (interval.low >= self.low).all() else self.low
         high = None if self.high is None or (interval.high <= self.high).all() else self.high
+        if high is not None and high.size > 1:  # what lies wholly below the lower limit is raised to it
+            high = np.minimum(high, interval.high if low is None else np.maximum(interval.high, low))
         low = np.maximum(low, interval.low) if low is not None and low.size > 1 else low
-        high = np.minimum(high, interval.high) if high is not None and high.size > 1 else high
         return Clip(low, high)
 
     def __call__(self, x: Whole) -> Whole:

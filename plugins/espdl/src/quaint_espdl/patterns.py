@@ -18,7 +18,7 @@ from quaint.layers.kernels import window_counts
 from quaint.layers.output import requantization
 from quaint.numerics import IntType, QuantParams
 from quaint.patterns import Pattern
-from quaint.quantizers.ranges import from_range
+from quaint.scales import from_range
 from quaint.specs import activation_spec
 from quaint_espdl.limits import shifted_right, warn_of_saturation
 
