@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from quaint.pipeline import quantize
 from quaint.plugins import registry
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from quaint.quantized import Quantized
     from quaint.target import Target
+
+settings.register_profile("quaint", deadline=None, derandomize=True)  # a busy machine is no failure
+settings.load_profile("quaint")
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 

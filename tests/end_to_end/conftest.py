@@ -36,7 +36,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "data_model" in metafunc.fixturenames:
         found = sorted([*DATA.glob("models/*.onnx"), *DATA.glob("corpus/*.onnx")])
         skip = pytest.mark.skip(reason=f"no models in {DATA} (QUAINT_TEST_DATA)")
-        metafunc.parametrize("data_model", found or [pytest.param(None, marks=skip)], ids=lambda path: getattr(path, "stem", ""))
+        metafunc.parametrize(
+            "data_model", found or [pytest.param(None, marks=skip)], ids=lambda path: getattr(path, "stem", "")
+        )
     if "target" in metafunc.fixturenames:
         metafunc.parametrize("target", TARGETS)
 
@@ -65,7 +67,7 @@ def run_cli() -> Callable[..., Said]:
 
     def call(*args: object, code: int = 0) -> Said:
         start = time.perf_counter()
-        result = CliRunner().invoke(command, [str(arg) for arg in args], prog_name="quaint")
+        result = CliRunner(env={"COLUMNS": "160"}).invoke(command, [str(arg) for arg in args], prog_name="quaint")
         said = Said(result.exit_code, result.stdout, result.stderr, time.perf_counter() - start)
         assert said.code == code, f"exit code {said.code}\n{said.out}\n{said.err}"
         return said

@@ -180,9 +180,7 @@ def test_layers_that_the_chip_lacks(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_unsupported_layers_as_data(
-    run_cli: Callable[..., Any], write: Callable[..., Path], gappy: ModelProto
-) -> None:
+def test_unsupported_layers_as_data(run_cli: Callable[..., Any], write: Callable[..., Path], gappy: ModelProto) -> None:
     error = run_cli("quantize", write("model.onnx", gappy), "--target", "esp32p4", "--json", code=TARGET).json["error"]
     assert error["code"] == "QT310"
     assert {"wave", "volume"} <= {line.partition(" ")[0] for line in error["details"]}

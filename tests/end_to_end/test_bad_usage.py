@@ -31,9 +31,7 @@ def test_unknown_target(refused: Callable[..., str], arguments: tuple[object, ..
 
 
 @pytest.mark.parametrize("name", ["ESP32-P4", "esp32_p4", "Esp32P4"])
-def test_target_in_another_spelling(
-    run_cli: Callable[..., Any], digits: Path, name: str
-) -> None:
+def test_target_in_another_spelling(run_cli: Callable[..., Any], digits: Path, name: str) -> None:
     document = run_cli("check", digits / "digits.onnx", "--target", name, "--json").json
     assert document["target"] == "esp32p4"
 
@@ -116,9 +114,7 @@ def test_wrong_configuration_file(
 
 
 def test_missing_configuration_file(refused: Callable[..., str], arguments: tuple[object, ...], tmp_path: Path) -> None:
-    said = refused(
-        *arguments, "--target", "esp32p4", "--config", tmp_path / "none.json", exit_code=8, code="QI604"
-    )
+    said = refused(*arguments, "--target", "esp32p4", "--config", tmp_path / "none.json", exit_code=8, code="QI604")
     assert "none.json" in said
 
 
@@ -136,4 +132,7 @@ def test_errors_as_data(run_cli: Callable[..., Any], arguments: tuple[object, ..
     error = run_cli(*arguments, "--target", "esp32p5", "--json", code=USAGE).json["error"]
     assert error["code"] == "QT300"
     assert "esp32p5" in error["message"]
-    assert run_cli(*arguments, "--target", "esp32p4", "--smaples", "x", "--json", code=USAGE).json["error"]["code"] == "QU100"
+    assert (
+        run_cli(*arguments, "--target", "esp32p4", "--smaples", "x", "--json", code=USAGE).json["error"]["code"]
+        == "QU100"
+    )

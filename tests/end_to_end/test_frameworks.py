@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from quaint.pipeline import quantize
+from quaint import load
+from quaint.pipeline import load_model, quantize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from quaint.integer import Layer
     from quaint.quantized import Quantized
 
+TARGETS = ("esp32p4", "esp32s3", "akida1", "akida2", "onnx-qdq")
 #: Layers that hand numbers on and compute none; a channel-last input brings one more of them.
 MOVES = {"reshape", "transpose"}
 SOURCES = ("module", "pt2", "keras model", "keras file", "tf_keras model", "tf_keras file")
@@ -131,44 +133,62 @@ def check_same(one: Quantized, x: NDArray[Any], other: Quantized, y: NDArray[Any
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_same_integers_from_every_framework(
-    source: str, target: str, build: Callable[[str], Any], digits: Path, digits_arrays: dict[str, NDArray[Any]]
+    source: str, build: Callable[[str], Any], digits: Path, digits_arrays: dict[str, NDArray[Any]]
 ) -> None:
     calibration, test = digits_arrays["calibration"], digits_arrays["test"][:64]
-    from_onnx = quantize(digits / "digits.onnx", target, calibration)
-    model = build(source)
-    if "keras" in source:  # channels last, as the model takes them
-        calibration, x = calibration.transpose(0, 2, 3, 1), test.transpose(0, 2, 3, 1)
-    else:
-        x = test
-    example = test[:2] if source == "module" else None
-    other = quantize(model, target, calibration, example_inputs=example)
-    check_same(from_onnx, test, other, x)
+    order = (0, 2, 3, 1) if "keras" in source else (0, 1, 2, 3)  # channels last, where the model takes them so
+    model = load_model(build(source), test[:2] if source == "module" else None)
+    for target in TARGETS:
+        from_onnx = quantize(digits / "digits.onnx", target, calibration)
+        other = quantize(model, target, calibration.transpose(order))
+        check_same(from_onnx, test, other, test.transpose(order))
+
+
+@pytest.mark.parametrize("source", ["pt2", "keras file", "tf_keras file"])
+def test_same_integers_through_the_command_line(
+    source: str,
+    build: Callable[[str], Any],
+    run_cli: Callable[..., Any],
+    digits: Path,
+    digits_arrays: dict[str, NDArray[Any]],
+    tmp_path: Path,
+) -> None:
+    """The samples are those of the ONNX file: one word says how they are laid out."""
+    path, layout = build(source), ("--layout", "nchw") if "keras" in source else ()
+    call = ("--target", "akida2", "--samples", digits / "calibration.npz", "--output", tmp_path / "out", *layout)
+    run_cli("quantize", path, *call)
+    loaded = load(tmp_path / "out" / f"{path.stem}.akida2.onnx")
+    calibration, test = digits_arrays["calibration"], digits_arrays["test"][:64]
+    from_onnx = quantize(digits / "digits.onnx", "akida2", calibration)
+    check_same(from_onnx, test, loaded, test.transpose(0, 2, 3, 1) if layout else test)
 
 
 def test_a_module_with_batch_norms_and_an_addition(
-    target: str, networks: ModuleType, digits: Path, digits_arrays: dict[str, NDArray[Any]]
+    networks: ModuleType, digits: Path, digits_arrays: dict[str, NDArray[Any]]
 ) -> None:
     """PyTorch's exporter folds the batch norms itself, in float32: constants differ in their last bit, and little else."""
-    if target == "akida1":
-        pytest.skip("akida1 has no layer that adds")
     calibration, test = digits_arrays["calibration"], digits_arrays["test"][:64]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = networks.load_weights(networks.digits_residual(), digits / "digits-residual.onnx")
-    one = quantize(digits / "digits-residual.onnx", target, calibration)
-    other = quantize(module, target, calibration, example_inputs=test[:2])
-    assert [layer.op for layer in working(one)] == [layer.op for layer in working(other)]
-    mine, theirs = one.run(test)["logits"], other.run(test)["output"]
-    np.testing.assert_array_equal(mine.argmax(axis=1), theirs.argmax(axis=1))
-    assert np.square(mine - theirs).sum() < 0.01 * np.square(mine).sum()
+    model = load_model(module, test[:2])
+    for target in TARGETS:
+        if target == "akida1":  # has no layer that adds
+            continue
+        one = quantize(digits / "digits-residual.onnx", target, calibration)
+        other = quantize(model, target, calibration)
+        assert [layer.op for layer in working(one)] == [layer.op for layer in working(other)]
+        mine, theirs = one.run(test)["logits"], other.run(test)["output"]
+        np.testing.assert_array_equal(mine.argmax(axis=1), theirs.argmax(axis=1))
+        assert np.square(mine - theirs).sum() < 0.01 * np.square(mine).sum()
 
 
 def test_samples_may_be_laid_out_as_the_other_framework_has_them(
-    target: str, build: Callable[[str], Any], digits_arrays: dict[str, NDArray[Any]]
+    build: Callable[[str], Any], digits_arrays: dict[str, NDArray[Any]]
 ) -> None:
     """A channel-last model quantized with channel-first samples, by a word."""
     model, calibration = build("keras model"), digits_arrays["calibration"]
-    told = quantize(model, target, calibration, layout="nchw")
-    turned = quantize(model, target, calibration.transpose(0, 2, 3, 1))
+    told = quantize(model, "akida2", calibration, layout="nchw")
+    turned = quantize(model, "akida2", calibration.transpose(0, 2, 3, 1))
     assert told.calibration == turned.calibration
     assert told.to_bytes() == turned.to_bytes()

@@ -8,7 +8,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 
 from quaint import pipeline
 from quaint.config import Config

@@ -39,8 +39,12 @@ def test_what_is_written(contents: Callable[[Path], dict[str, str]], earlier: Pa
     }  # fmt: skip
 
 
-def test_nothing_is_replaced_without_being_told(contents: Callable[[Path], dict[str, str]], 
-    refused: Callable[..., str], run_cli: Callable[..., Any], call: tuple[object, ...], earlier: Path
+def test_nothing_is_replaced_without_being_told(
+    contents: Callable[[Path], dict[str, str]],
+    refused: Callable[..., str],
+    run_cli: Callable[..., Any],
+    call: tuple[object, ...],
+    earlier: Path,
 ) -> None:
     said = refused(*call, "--output", earlier, exit_code=FILES, code="QI600")
     assert "--force" in said
@@ -81,7 +85,13 @@ def test_inputs_are_never_replaced(
     refused("config", saved, "--output", saved, "--force", exit_code=FILES, code="QI601")
 
 
-def test_disk_full(contents: Callable[[Path], dict[str, str]], start_cli: Callable[..., Any], call: tuple[object, ...], earlier: Path, tmp_path: Path) -> None:
+def test_disk_full(
+    contents: Callable[[Path], dict[str, str]],
+    start_cli: Callable[..., Any],
+    call: tuple[object, ...],
+    earlier: Path,
+    tmp_path: Path,
+) -> None:
     """The earlier files stay as they were; a new folder is not left behind."""
     before = contents(earlier)
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))"
@@ -97,7 +107,8 @@ def test_disk_full(contents: Callable[[Path], dict[str, str]], start_cli: Callab
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("again", [False, True], ids=["new folder", "over earlier files"])
-def test_interrupted(contents: Callable[[Path], dict[str, str]], 
+def test_interrupted(
+    contents: Callable[[Path], dict[str, str]],
     start_cli: Callable[..., subprocess.Popen[str]],
     call: tuple[object, ...],
     earlier: Path,

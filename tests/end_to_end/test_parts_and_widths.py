@@ -101,9 +101,11 @@ def test_sixteen_bits_for_one_layer(
         np.testing.assert_array_equal(fast[name], by_definition[name], err_msg=name)
     assert fast["relu2/output"].dtype == np.int16
     assert np.abs(fast["relu2/output"]).max() > 127
-    plain = quaint.load(tmp_path / "plain" / "digits.esp32p4.onnx")
-    errors = [_error(q, test, "relu2/output", digits) for q in (plain, mixed)]
-    assert errors[1] < errors[0] / 2
+    run_cli(*call, tmp_path / "wide", "-w", 16, "-a", 16)
+    plain, wide = (quaint.load(tmp_path / run / "digits.esp32p4.onnx") for run in ("plain", "wide"))
+    errors = [_error(q, test, "relu2/output", digits) for q in (plain, mixed, wide)]
+    assert errors[1] < errors[0]
+    assert errors[2] < errors[0] / 1000
 
 
 def _error(quantized: Quantized, x: NDArray[Any], name: str, digits: Path) -> float:
@@ -156,7 +158,7 @@ def typed(small: ModelProto, request: pytest.FixtureRequest) -> ModelProto:
 def test_integers_at_the_entrance(
     typed: ModelProto, chip: str, dtype: type, run_cli: Callable[..., Any], write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """The chip takes them as they are; nothing quantizes them."""
+    """The chip takes them as they are; nothing quantizes them. Between its layers akida1 has but 4 bits."""
     info = np.iinfo(dtype)
     pixels = np.random.default_rng(3).integers(info.min, info.max, (40, 3, 8, 8), dtype, endpoint=True)
     model, samples = write("model.onnx", typed), write("samples.npz", {"image": pixels})
@@ -166,7 +168,7 @@ def test_integers_at_the_entrance(
     assert quantized.integer.tensors["image"].dtype.storage == dtype
     source = quaint.load(model)
     real, mine = FloatModel(source).run({"image": pixels})["y"], quantized.run(pixels)["y"]
-    assert np.square(mine - real).sum() < 0.05 * np.square(real).sum()
+    assert np.square(mine - real).sum() < (0.1 if chip == "akida1" else 0.01) * np.square(real).sum()
 
 
 def test_typed_integers_that_the_chip_does_not_take(

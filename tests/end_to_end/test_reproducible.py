@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-
 @pytest.mark.parametrize("samples", [True, False], ids=["samples", "random"])
 def test_same_bytes_from_two_processes(
     target: str,

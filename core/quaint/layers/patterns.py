@@ -187,6 +187,10 @@ class AveragePool(Averaging):
     def pattern(self, op: Builder, x: Any) -> Any:
         return op.AveragePool(x)
 
+    def check(self, context: CheckContext, block: Block, **_: Any) -> bool:  # noqa: D102
+        steps = graph.attribute(block.nodes[0], "dilations", ())
+        return all(step == 1 for step in steps) or context.fail("dilated average pooling")
+
     def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         source, out = context.edges(block)
         found = attributes(block, "AveragePool", ("kernel_shape", "strides", "pads", "ceil_mode"))

@@ -190,6 +190,6 @@ def _warn_about_bytes(columns: Mapping[str, Column], inputs: Sequence[TensorSpec
         if spec.dtype.kind == "f" and columns[spec.name].dtype == np.uint8:
             text = (
                 f"QC207: the samples of input '{spec.name}' are bytes and reach the model as 0 to 255; if it was trained on "
-                "other values, put the scale in front of it (quaint insert-rescaling) or give the samples as it takes them"
+                "other values, give the samples as it takes them"
             )
             warnings.warn(text, QuaintWarning, stacklevel=4)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from quaint.component import Lazy
 from quaint.hookspecs import impl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @impl

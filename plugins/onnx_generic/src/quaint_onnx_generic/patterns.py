@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from quaint.arithmetic import Arithmetic
     from quaint.lower import Lowering
     from quaint.numerics import QuantParams
-    from quaint.patterns import Block, Pattern
+    from quaint.patterns import Pattern
 
 V = TypeVar("V")
 
@@ -46,7 +46,7 @@ KERNELS = {"dequantize_quantize": dequantize_quantize}
 class Requantizing(core.Aligned):
     """Inputs of another scale go through DequantizeLinear and QuantizeLinear."""
 
-    def convert(self, name: str, aligned: str, source: QuantParams, out: QuantParams, context: Lowering) -> Layer:  # noqa: ARG002, D102
+    def convert(self, name: str, aligned: str, source: QuantParams, out: QuantParams, context: Lowering) -> Layer:
         constants = {"scale": source.scale.astype(np.float32), "output_scale": out.scale.astype(np.float32)}
         attributes = {
             "input_zero_point": int(source.zero_point),
@@ -68,7 +68,7 @@ class Concat(Requantizing, core.Concat):
 class GlobalAveragePool(core.GlobalAveragePool):
     """Average over the map: the factor is ``s_x / float32(s_y * area)``, as QLinearGlobalAveragePool has it."""
 
-    def average(  # noqa: D102
+    def average(
         self, context: Lowering, source: QuantParams, area: Any, out: QuantParams
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         _, attributes = requantization(context.target, np.asarray(source.scale / area), out)
