@@ -128,6 +128,9 @@ class Arithmetic(Protocol[V]):
     def concat(self, xs: Sequence[V], axis: int) -> V:
         """Tensors joined along ``axis``."""
 
+    def gather(self, x: V, indices: Sequence[int], axis: int) -> V:
+        """The entries ``indices``, from 0 on, along ``axis``, in that order."""
+
     def pad(self, x: V, pads: Sequence[int], value: Constant, *, axis: int | None = None) -> V:
         """Borders of ``value`` around ``x``; ``pads`` as in ONNX (all begins, then all ends). A vector lies along ``axis``."""
 

@@ -130,7 +130,8 @@ def compare(
     same = calibration is None
     measured = _open(source, config, samples, layout, calibration=same)
     known = _labels(labels, len(measured))
-    ranges = measured if same else _open(source, config, calibration, layout, calibration=True)
+    given = measured if same else _open(source, config, calibration, layout, calibration=True)
+    ranges = gather(source, config or Config(), given)
     rows = []
     for chip in chips:
         begin(chip.name)

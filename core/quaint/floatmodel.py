@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
 
+from quaint.errors import QuaintError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -20,6 +23,9 @@ class FloatModel:
         model: canonical or not; not changed.
         outputs: names of any of its values; the model's outputs if None.
         threads: threads of onnxruntime; its own choice if None.
+
+    Raises:
+        QuaintError: QM161 where onnxruntime cannot run it; also from ``run``.
     """
 
     def __init__(self, model: ir.Model, outputs: Sequence[str] | None = None, threads: int | None = None) -> None:
@@ -29,11 +35,12 @@ class FloatModel:
         self.outputs = tuple(outputs) if outputs is not None else tuple(value.name or "" for value in graph.outputs)
         self.inputs = tuple(value.name or "" for value in graph.inputs)
         options = ort.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what it would print is in the error that it raises
         if threads:
             options.intra_op_num_threads = threads
         self._entering = {name: name for name in self.inputs}
-        self._session = ort.InferenceSession(self._serialize(model), options, providers=["CPUExecutionProvider"])
+        with _failure_is_qm161():
+            self._session = ort.InferenceSession(self._serialize(model), options, providers=["CPUExecutionProvider"])
         batch = graph.inputs[0].shape[0] if graph.inputs and graph.inputs[0].shape else None
         self._batch = batch if isinstance(batch, int) else None
 
@@ -56,9 +63,22 @@ class FloatModel:
         parts: list[list[Any]] = []
         for start in range(0, count, max(step, 1)):
             part = {name: feeds[name][start : start + step] for name in self.inputs}
-            parts.append(self._session.run(from_session, part) if from_session else [])
+            with _failure_is_qm161():
+                parts.append(self._session.run(from_session, part) if from_session else [])
         results = dict(zip(from_session, (np.concatenate(column) for column in zip(*parts, strict=True)), strict=True))
         return {name: results[name] if name in results else np.asarray(feeds[name]) for name in self.outputs}
+
+
+@contextlib.contextmanager
+def _failure_is_qm161() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # onnxruntime's errors have no class of their own in common
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
+        reason = str(error).rpartition(" : ")[2]
+        hint = "see whether onnxruntime runs the file as it was given, and report it as a bug if so"
+        raise QuaintError("QM161", f"onnxruntime cannot run the float model: {reason}", hint=hint) from error
 
 
 def extract(model: ir.Model, nodes: Sequence[ir.Node], outputs: Sequence[str]) -> tuple[list[str], bytes]:

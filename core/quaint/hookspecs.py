@@ -20,7 +20,11 @@ API = 1
 
 @spec
 def quaint_frontends() -> Iterable[Lazy]:
-    """Readers of models. Name: a file suffix (``.onnx``) or a framework's module; object: ``(source) -> ir.Model``."""
+    """Readers of models. Name: a file suffix (``.onnx``) or a framework's module; object: ``(source) -> ir.Model``.
+
+    An object whose attribute ``quantized`` is true reads the files of a chip and gives a ``Quantized`` instead; one with
+    ``describe(path) -> dict`` answers ``quaint inspect``.
+    """
 
 
 @spec

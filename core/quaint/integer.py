@@ -64,7 +64,7 @@ class IntegerModel:
         layers: in the order of execution.
         tensors: how each integer tensor is quantized; float tensors have no entry. ``LAYER/weight`` and ``LAYER/bias`` say it
             of the constants that stand for reals.
-        shapes: shape of every tensor, channel-first, as the model's ONNX source has it; None for the batch.
+        shapes: shape of every tensor, in the layout of the model's source (ONNX: channel-first); None for the batch.
         domain: ONNX domain of the layers in a saved file.
     """
 
@@ -91,15 +91,17 @@ class IntegerModel:
 
     @property
     def integer_outputs(self) -> tuple[str, ...]:
-        """Where integers leave: model outputs, or what the dequantizers read."""
-        leaving = [name for name in self.outputs if name in self.tensors]
+        """Where integers leave: model outputs, or what the dequantizers read; and reals that a layer of the chip gives."""
+        reals = {name for layer in self.layers if layer.op in EDGE_LAYERS for name in layer.outputs}
+        leaving = [name for name in self.outputs if name not in reals]
         leaving += [name for layer in self.layers if layer.op == DEQUANTIZER for name in layer.inputs]
         return tuple(dict.fromkeys(leaving))
 
     @property
     def integer_layers(self) -> tuple[Layer, ...]:
-        """The layers that the chip runs: neither at the edge nor on the host."""
-        return tuple(layer for layer in self.layers if layer.op not in EDGE_LAYERS)
+        """The layers that give the chip's integers: neither at the edge nor on the host nor in float."""
+        chip = (layer for layer in self.layers if layer.op not in EDGE_LAYERS)
+        return tuple(layer for layer in chip if all(name in self.tensors for name in layer.outputs))
 
     def cut(self, inputs: Sequence[str], outputs: Sequence[str]) -> IntegerModel:
         """The part between ``inputs`` and ``outputs``: only the layers needed for them.

@@ -68,20 +68,25 @@ def open_locked(path: Path) -> int:
 def terminate_as_exit() -> Iterator[None]:
     """SIGTERM unwinds the block, as Ctrl-C does, and ends the process with status 143.
 
-    Only where nobody else handles the signal, and in the main thread, as signals are Python's there.
+    Only where nobody else handles the signal, and in the main thread, as signals are Python's there. An exception that a
+    handler raises is lost where Python happens to be closing a generator: the end of the block raises it again.
     """
     mine = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    received: list[int] = []
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        raise SystemExit(128 + number)
+
     if mine:
-        signal.signal(signal.SIGTERM, _exit)
+        signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:
         if mine:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _exit(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    if received:
+        raise SystemExit(128 + received[0])
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

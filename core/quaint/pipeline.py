@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from quaint.config import Config
+from quaint.errors import QuaintError
 from quaint.plugins import registry
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def quantize(
         model = canonical(model, config)
     with stage("partition"):
         plan = divide(model, chip, config)
-    given = gather(model, config, samples, layout)
-    return finish(plan, given, stage)
+    return finish(plan, gather(model, config, samples, layout), stage)
 
 
 def wishes(target: Target, config: Config | None) -> Config:
@@ -117,13 +117,14 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
         specs = resolve_specs(plan)
         quantizer.prepare(plan)
     with stage("calibrate"):
-        ranges = calibrate(plan, specs, lambda: batches(samples, config, stage.step), config.epochs or 1)
+        size = config.batch_size or DEFAULT_BATCH
+        ranges = calibrate(plan, specs, lambda: batches(samples, size, stage.step), config.epochs or 1)
     with stage("choose"):
         params = quantizer.choose(plan, specs, ranges)
     with stage("lower"):
         integer, warnings = lower(plan, params, ranges)
     warnings = [*([RANDOM_WARNING] if samples.random else []), *host_warnings(plan), *warnings]
-    used = Calibration(used_samples(samples, config), samples.digest(), samples.random)
+    used = Calibration(len(samples), samples.digest(), samples.random)
     return Quantized(
         integer, plan.target, config, plan.model, plan.refusals, tuple(warnings), dict(stage.seconds), used, samples
     )
@@ -137,21 +138,13 @@ def host_warnings(plan: Plan) -> list[str]:
     return [f"{plan.target.name} stops before the end: {where}", *(f"not on the chip: {r}" for r in plan.refusals)]
 
 
-def used_samples(samples: Samples, config: Config) -> int:
-    """How many samples calibration goes through."""
-    return min(len(samples), config.num_samples or len(samples))
-
-
-def batches(samples: Samples, config: Config, step: Callable[[int, int], None]) -> Iterator[Mapping[str, Any]]:
-    """Batches of ``config.batch_size`` of the first ``config.num_samples`` samples."""
-    limit, done = used_samples(samples, config), 0
-    for batch in samples.batches(config.batch_size or DEFAULT_BATCH):
-        kept = {name: values[: limit - done] for name, values in batch.items()}
-        yield kept
-        done += len(next(iter(kept.values())))
-        step(done, limit)
-        if done >= limit:
-            return
+def batches(samples: Samples, size: int, step: Callable[[int, int], None]) -> Iterator[Mapping[str, Any]]:
+    """Samples in batches, telling ``step`` of each."""
+    done = 0
+    for batch in samples.batches(size):
+        yield batch
+        done += len(next(iter(batch.values())))
+        step(done, len(samples))
 
 
 def find_target(target: str | Target) -> Target:
@@ -174,7 +167,25 @@ def load_model(source: Any, example_inputs: Any = None) -> ir.Model:
     """A float model through the front end of its file's format or of its class's framework.
 
     Raises:
-        QuaintError: QM100 where no front end fits, listing the known ones.
+        QuaintError: QM100 where no front end fits, listing the known ones; QM107 if the model is a quantized one.
+    """
+    frontend = front_end(source)
+    if reads_quantized(frontend):
+        hint = "quaint run and quaint inspect take it as it is"
+        raise QuaintError("QM107", "quantized already, where a float model is wanted", where=str(source), hint=hint)
+    return cast("ir.Model", frontend(source, **({} if example_inputs is None else {"example_inputs": example_inputs})))
+
+
+def reads_quantized(frontend: Any) -> bool:
+    """Whether what a front end reads are quantized models: the files of some chip."""
+    return bool(getattr(frontend, "quantized", False))
+
+
+def front_end(source: Any) -> Any:
+    """The front end of a file's format or of a class's framework.
+
+    Raises:
+        QuaintError: QM100 where none fits, listing the known ones.
     """
     names = registry().names("quaint_frontends")
     if isinstance(source, str | Path):
@@ -184,8 +195,7 @@ def load_model(source: Any, example_inputs: Any = None) -> ir.Model:
     else:
         modules = [cls.__module__.partition(".")[0] for cls in type(source).__mro__]
         key, what = next((module for module in modules if module in names), modules[0]), "model framework"
-    frontend = registry().get("quaint_frontends", key, code="QM100", what=what)
-    return cast("ir.Model", frontend(source, **({} if example_inputs is None else {"example_inputs": example_inputs})))
+    return registry().get("quaint_frontends", key, code="QM100", what=what)
 
 
 def canonical(model: ir.Model, config: Config) -> ir.Model:
@@ -205,12 +215,12 @@ def divide(model: ir.Model, target: Target, config: Config) -> Plan:
 
 
 def gather(model: ir.Model, config: Config, samples: Any, layout: str | None = None) -> Samples:
-    """Samples to calibrate a model with: those given, else random ones."""
+    """Samples to calibrate a model with: the first ``config.num_samples`` of those given, else random ones."""
     from quaint.samples import Samples, input_specs, open_samples, random_samples
 
-    if isinstance(samples, Samples):
-        return samples
     inputs = input_specs(model)
     if samples is None:
         return random_samples(inputs, config.num_samples or DEFAULT_SAMPLES, config.seed or 0)
-    return open_samples(samples, inputs, layout=layout, calibration=True)
+    known = isinstance(samples, Samples)
+    given = cast("Samples", samples) if known else open_samples(samples, inputs, layout=layout, calibration=True)
+    return given.first(config.num_samples) if config.num_samples else given

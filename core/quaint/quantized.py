@@ -90,7 +90,8 @@ class Quantized:
         leaving = tuple(outputs) if outputs else model.integer_outputs if integers else model.outputs
         feeds = self._feeds(x, entering)
         if integers:
-            feeds = {name: self._integers(name, values) for name, values in feeds.items()}
+            whole = model.tensors
+            feeds = {name: self._integers(name, v) if name in whole else v for name, v in feeds.items()}
         runner = self.simulator(simulator)
         parts = [runner.run(part, leaving) for part in self._chunks(feeds)]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in leaving}
@@ -139,10 +140,10 @@ class Quantized:
 
     def _chunks(self, feeds: Arrays) -> Iterator[Arrays]:
         """Feeds in pieces of bounded size, or of the model's own batch where that is fixed."""
-        count = len(next(iter(feeds.values())))
-        size = self.integer.shapes[next(iter(feeds))][0] or CHUNK
-        for start in range(0, max(count, 1), size):
-            yield {name: values[start : start + size] for name, values in feeds.items()}
+        sizes = {name: self.integer.shapes[name][0] or CHUNK for name in feeds}
+        count = max((-(-len(values) // sizes[name]) for name, values in feeds.items()), default=1)
+        for i in range(max(count, 1)):
+            yield {name: values[i * sizes[name] : (i + 1) * sizes[name]] for name, values in feeds.items()}
 
     def to_bytes(self) -> bytes:
         """The saved form: an ONNX file that plain onnxruntime runs, with the same integers."""

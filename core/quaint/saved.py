@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from quaint.config import Config
 from quaint.errors import QuaintError
 from quaint.partition import Refusal
-from quaint.pipeline import find_target, load_model
+from quaint.pipeline import find_target, front_end, load_model, reads_quantized
 from quaint.quantized import Calibration, Quantized
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Metadata of the file that says what made it; its presence tells a saved model from any other ONNX file.
 TARGET_KEY, MAKING_KEY = "quaint.target", "quaint.making"
+#: Metadata at the end of the file: the SHA-256 of all that goes before.
+SEAL_KEY = "quaint.sha256"
 
 
 def to_bytes(quantized: Quantized) -> bytes:
@@ -31,7 +34,17 @@ def to_bytes(quantized: Quantized) -> bytes:
     }
     metadata = {TARGET_KEY: quantized.target.name, MAKING_KEY: json.dumps(making, sort_keys=True)}
     model = to_onnx(quantized.integer, quantized.target.all_kernels(), metadata)
-    return bytes(model.SerializeToString(deterministic=True))
+    content = bytes(model.SerializeToString(deterministic=True))
+    return content + _seal(content)
+
+
+def _seal(content: bytes) -> bytes:
+    """What is written after ``content``: protobuf takes the rest of a message, here an entry of metadata, as more of it."""
+    import onnx
+
+    rest = onnx.ModelProto()
+    rest.metadata_props.add(key=SEAL_KEY, value=hashlib.sha256(content).hexdigest())
+    return bytes(rest.SerializeToString(deterministic=True))
 
 
 def is_saved(path: str | Path) -> bool:
@@ -43,16 +56,21 @@ def is_saved(path: str | Path) -> bool:
 
 
 def load(source: str | Path) -> Quantized | ir.Model:
-    """A saved quantized model, or a float model of any format that a front end reads.
+    """A saved quantized model, or a model of any format that a front end reads.
 
     Raises:
         QuaintError: for a file that is neither, or whose target is not installed.
     """
-    return load_quantized(source) if is_saved(source) else load_model(source)
+    return load_quantized(source) if is_quantized(source) else load_model(source)
+
+
+def is_quantized(source: Any) -> bool:
+    """Whether ``source`` is a file with a quantized model: a saved one, or a chip's own that a front end reads."""
+    return isinstance(source, str | Path) and (is_saved(source) or reads_quantized(front_end(source)))
 
 
 def load_quantized(source: str | Path) -> Quantized:
-    """A saved quantized model.
+    """A quantized model: saved by Quaint, or a chip's own file that a front end reads.
 
     Raises:
         QuaintError: QM106 if it is not one, QM104 if it is damaged, QT300 if its target is not installed.
@@ -65,9 +83,17 @@ def load_quantized(source: str | Path) -> Quantized:
     if not path.is_file():
         raise QuaintError("QM101", "the file does not exist", where=str(path.resolve()))
     if not is_saved(path):
+        frontend = front_end(path)
+        if reads_quantized(frontend):
+            return cast("Quantized", frontend(path))
         raise QuaintError("QM106", "not a quantized model", where=str(path), hint="make one with quaint quantize")
+    content = path.read_bytes()
+    end = len(content) - len(_seal(b""))
+    if content[end:] != _seal(content[:end]):
+        what = "damaged, or changed since it was saved"
+        raise QuaintError("QM104", what, where=str(path), hint="take the original, or quantize again")
     try:
-        proto = onnx.load(path, load_external_data=False)
+        proto = onnx.load_model_from_string(content)
         integer, metadata = from_onnx(proto)
         making = json.loads(metadata[MAKING_KEY])
         refusals = tuple(Refusal(**refusal) for refusal in making["refusals"])

@@ -70,7 +70,7 @@ def test_keyword_spotting(
         assert error["code"] == "QT310"
         assert any("(Conv): " in line and "10x4" in line for line in error["details"]), error
     shown = run_cli("compare", model, *targets, *options)
-    assert all(re.search(rf"^{chip} +90.40% +refused: QT310", shown.out, re.MULTILINE) for chip in ("akida1", "akida2"))
+    assert all(re.search(rf"^{chip} +90.40% +refused ", shown.out, re.MULTILINE) for chip in ("akida1", "akida2"))
     assert "10x4" in shown.out
 
 

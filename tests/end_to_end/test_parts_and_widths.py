@@ -177,8 +177,18 @@ def test_typed_integers_that_the_chip_does_not_take(
     small.graph.input[0].type.tensor_type.elem_type = TensorProto.INT16
     small.graph.input[0].name = "image"
     small.graph.node.insert(0, helper.make_node("Cast", ["image"], ["x"], "cast", to=TensorProto.FLOAT))
-    said = refused("quantize", write("model.onnx", small), "--target", "akida2", exit_code=2, code="QT340")
+    model = write("model.onnx", small)
+    said = refused("quantize", model, "--target", "akida2", exit_code=2, code="QT340")
     assert "int16" in said
+
+
+@pytest.mark.parametrize("typed", [TensorProto.UINT8], indirect=True)
+def test_real_samples_for_an_integer_input(
+    typed: ModelProto, refused: Callable[..., str], write: Callable[..., Path]
+) -> None:
+    model, samples = write("model.onnx", typed), write("real.npz", {"image": np.ones((40, 3, 8, 8), np.float32)})
+    said = refused("quantize", model, "--target", "akida2", "--samples", samples, exit_code=4, code="QC213")
+    assert "got float32, and the model takes uint8" in said
 
 
 def two_inputs() -> ModelProto:

@@ -78,7 +78,7 @@ def share(plan: Plan, specs: Mapping[str, QuantSpec | None]) -> dict[str, str]:
         out = find(block.outputs[0])
         for name in block.inputs:
             maker = plan.producers.get(name)
-            free = maker is not None and maker.pattern.sharing is Sharing.NONE
+            free = maker is not None and maker.pattern.sharing is not Sharing.OUTPUT_AS_INPUT
             alone = len(plan.consumers[name]) == 1 and name not in plan.outputs
             if free and alone and specs[name] == specs[out]:
                 leader[find(name)] = out

@@ -249,6 +249,10 @@ class Exact:
         """Tensors joined along ``axis``."""
         return np.concatenate(xs, axis)
 
+    def gather(self, x: Array, indices: Sequence[int], axis: int) -> Array:
+        """Entries along ``axis``."""
+        return np.take(x, indices, axis)
+
     def pad(self, x: Array, pads: Sequence[int], value: Array | int, *, axis: int | None = None) -> Array:
         """Borders of ``value``."""
         return windows.bordered(x, pads, laid(value, x.ndim, axis), np.int64)

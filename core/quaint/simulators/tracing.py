@@ -102,6 +102,16 @@ class Tracer(Windows, Elementwise):
         shape = (*xs[0].shape[:axis], total, *xs[0].shape[axis + 1 :])
         return self.made(shape, Tensor(name, kind), interval)
 
+    def gather(self, x: Traced, indices: Sequence[int], axis: int) -> Traced:
+        """Entries along ``axis``; evenly spaced ones as a slice, which is faster."""
+        axis %= len(x.shape)
+        shape = (*x.shape[:axis], len(indices), *x.shape[axis + 1 :])
+        spaces = set(np.diff(indices).tolist()) or {1}
+        if len(spaces) > 1 or min(spaces) < 1:
+            return self._moved(x, shape, "Gather", self.graph.constant(np.asarray(indices, np.int64)), axis=axis)
+        bounds = ([indices[0]], [indices[-1] + 1], [axis], list(spaces))
+        return self._moved(x, shape, "Slice", *(self.graph.constant(np.asarray(b, np.int64)) for b in bounds))
+
     def pad(self, x: Traced, pads: Sequence[int], value: Constant, *, axis: int | None = None) -> Traced:
         """Borders of ``value``: zeros around what is left without it."""
         border = self._whole(value, len(x.shape), axis)

@@ -160,9 +160,8 @@ class Elementwise(Emitter):
 
     def _plus(self, x: Traced, constant: Whole) -> Traced:
         """``x`` and a constant, pending."""
-        if not constant.any():
-            return x
-        return self._grown(x, constant).plus(constant)
+        x = self._grown(x, constant)
+        return x.plus(constant) if constant.any() else x
 
     def _combined(self, op: str, x: Traced, y: Traced, interval: Interval) -> Traced:
         """An elementwise operator on two tensors, in a kind that holds the result."""

@@ -22,7 +22,9 @@ ALL = {**KERNELS, **akida1_kernels.KERNELS, **akida2_kernels.KERNELS}
 WIDE = IntType(40, signed=True)
 
 
-def run(op: str, inputs: Sequence[Array], dtype: IntType, constants: dict[str, Any], attributes: dict[str, Any]) -> Array:
+def run(
+    op: str, inputs: Sequence[Array], dtype: IntType, constants: dict[str, Any], attributes: dict[str, Any]
+) -> Array:
     """The layer's output [N, C, ...]; asserts that the simulators agree on it."""
     names = tuple(f"x{i}" for i in range(len(inputs)))
     layer = Layer(op, names, ("y",), {name: np.asarray(value) for name, value in constants.items()}, attributes)

@@ -16,10 +16,10 @@ from onnx import TensorProto, helper
 from quaint import pipeline
 from quaint.config import Config
 from quaint.errors import QuaintError
+from quaint.testing.builder import Builder
 
 if TYPE_CHECKING:
     from quaint.quantized import Quantized
-    from quaint.testing.builder import Builder
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -91,7 +91,9 @@ def channel_last(shape: tuple[int, ...], dtype: int = TensorProto.FLOAT, filters
         "b2": random.normal(size=10),
     }
     nodes = [
-        helper.make_node("Transpose", ["f" if dtype != TensorProto.FLOAT else "input"], ["t"], "layout", perm=[0, 3, 1, 2]),
+        helper.make_node(
+            "Transpose", ["f" if dtype != TensorProto.FLOAT else "input"], ["t"], "layout", perm=[0, 3, 1, 2]
+        ),
         helper.make_node("Conv", ["t", "w", "b"], ["c"], "conv", pads=SAME),
         helper.make_node("Relu", ["c"], ["r"], "relu"),
         helper.make_node("GlobalAveragePool", ["r"], ["g"], "average"),
@@ -108,3 +110,30 @@ def channel_last(shape: tuple[int, ...], dtype: int = TensorProto.FLOAT, filters
         [onnx.numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def chain(net: Builder, x: str, channels: int, **attributes: Any) -> str:
+    """The input layer with a ReLU."""
+    return net.op("Relu", net.conv(x, (channels, 8), pads=SAME, **attributes))
+
+
+def dense(net: Builder, x: str, inputs: int) -> str:
+    return net.gemm(net.op("Flatten", x), inputs, 10)
+
+
+def inner(
+    kernel: tuple[int, int] = (3, 3), channels: int = 8, size: int = 12, **attributes: Any
+) -> tuple[Builder, str]:
+    net = Builder("inner")
+    x = net.op("Relu", net.conv(net.input(3, size, size), (3, channels), pads=SAME))
+    return net, net.op("Relu", net.conv(x, (channels, 8), kernel, **attributes))
+
+
+def entrance(net: Builder, channels: int = 3, size: int = 12, filters: int = 8) -> str:
+    """The input layer with a ReLU."""
+    return net.op("Relu", net.conv(net.input(channels, size, size), (channels, filters), pads=SAME))
+
+
+def separable(net: Builder, x: str, channels: tuple[int, int], **attributes: Any) -> str:
+    depthwise = net.conv(x, (channels[0], channels[0]), **{"pads": SAME, **attributes}, group=channels[0])
+    return net.op("Relu", net.conv(depthwise, channels, (1, 1)))

@@ -19,7 +19,9 @@ seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=40, deadline=None)
 
 
-def ending(random: np.random.Generator, filters: int, draw: st.DataObject, kinds: list[str]) -> tuple[dict[str, Any], ...]:
+def ending(
+    random: np.random.Generator, filters: int, draw: st.DataObject, kinds: list[str]
+) -> tuple[dict[str, Any], ...]:
     """Threshold, step and pooling: the chip's fields, and the kernel's constants and attributes."""
     made: dict[str, Any] = {"gap": False}
     constants: dict[str, Any] = {"threshold": random.integers(-(1 << 12), 1 << 12, filters)}
@@ -124,5 +126,7 @@ def test_fully_connected(seed: int, largest: int, draw: st.DataObject) -> None:
     result = run("fully_connected", [channels_first(xs)], UINT4, constants, attributes)
     for x, row in zip(xs, result, strict=True):
         flat = x.transpose(2, 1, 0).reshape(-1).astype(object)
-        potential = np.array([truth.sat(int(total), 20) for total in flat @ weight.reshape(-1, 4).astype(object)], object)
+        potential = np.array(
+            [truth.sat(int(total), 20) for total in flat @ weight.reshape(-1, 4).astype(object)], object
+        )
         np.testing.assert_array_equal(row, truth.finish1(potential.reshape(1, 1, -1), made).reshape(-1))

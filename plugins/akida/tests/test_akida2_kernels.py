@@ -7,11 +7,11 @@ from typing import Any
 
 import akida_reference as truth
 import numpy as np
-import rational
 from akida_layers import channels_first, pads, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rational
 from quaint.integer import IntegerModel, Layer
 from quaint.layers.kernels import KERNELS
 from quaint.numerics import IntType, QuantParams
@@ -46,7 +46,11 @@ def fields(random: np.random.Generator, filters: int, draw: st.DataObject) -> di
 
 def kernel_arguments(given_fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Constants and attributes of a kernel; its shifts go to the right."""
-    constants = {name: given_fields[name] for name in ("bias", "bias_shift", "max_value", "max_value_shift") if name in given_fields}
+    constants = {
+        name: given_fields[name]
+        for name in ("bias", "bias_shift", "max_value", "max_value_shift")
+        if name in given_fields
+    }
     constants |= {"output_scale": given_fields["output_scales"], "output_shift": -given_fields["output_shift"]}
     return constants, {"output_bits": given_fields["output_bits"]}
 
@@ -70,9 +74,17 @@ def test_conv2d(seed: int, largest: int, draw: st.DataObject) -> None:
     if ending == "pool":
         made["pool"] = (2, draw.draw(st.sampled_from([1, 2])))
         pooled = [truth.window(n, kernel, stride, padding)[1] for n in size]
-        attributes |= {"pool": [2, 2], "pool_strides": [made["pool"][1]] * 2, "pool_pads": pads(pooled, *made["pool"], "same")}
+        attributes |= {
+            "pool": [2, 2],
+            "pool_strides": [made["pool"][1]] * 2,
+            "pool_pads": pads(pooled, *made["pool"], "same"),
+        }
     made["gap"] = attributes["gap"] = ending == "gap"
-    attributes |= {"strides": [stride] * 2, "pads": pads(size, kernel, stride, padding), "group": channels if depthwise else 1}
+    attributes |= {
+        "strides": [stride] * 2,
+        "pads": pads(size, kernel, stride, padding),
+        "group": channels if depthwise else 1,
+    }
     onnx_weight = weight[::-1, ::-1].transpose(2, 3, 0, 1) if depthwise else weight[::-1, ::-1].transpose(3, 2, 0, 1)
     xs = maps(random, (*size, channels), INT8)
     result = run("conv2d", [channels_first(xs)], INT8, constants | {"weight": onnx_weight}, attributes)
@@ -114,7 +126,10 @@ def test_conv2d_transpose(seed: int, largest: int, draw: st.DataObject) -> None:
     made = fields(random, channels if depthwise else 3, draw) | {"buffer_bits": 28}
     constants, attributes = kernel_arguments(made)
     begin = (kernel - 2) // 2
-    attributes |= {"pads": [begin, begin, kernel - 2 - begin, kernel - 2 - begin], "group": channels if depthwise else 1}
+    attributes |= {
+        "pads": [begin, begin, kernel - 2 - begin, kernel - 2 - begin],
+        "group": channels if depthwise else 1,
+    }
     xs = maps(random, (*size, channels), INT8)
     constants["weight"] = weight.transpose(2, 3, 0, 1)
     result = run("conv2d_transpose", [channels_first(xs)], INT8, constants, attributes)
@@ -163,14 +178,16 @@ def test_quantizer_and_dequantizer(seed: int, signed: bool) -> None:
     """Float32 times the reciprocal step, half away from zero, then the zero point; NaN is the least integer."""
     random, dtype = np.random.default_rng(seed), IntType(8, signed=signed)
     factor, step = (random.uniform(0.1, 30, 2).astype(np.float32) for _ in range(2))
-    x = np.concatenate([random.normal(0, 20, (1, 2, 4)), random.integers(-9, 9, (1, 2, 4)) / 2], axis=2).astype(np.float32)
+    x = np.concatenate([random.normal(0, 20, (1, 2, 4)), random.integers(-9, 9, (1, 2, 4)) / 2], axis=2).astype(
+        np.float32
+    )
     zero_point = np.zeros(2, np.int64) if signed else random.integers(0, 256, 2)
     attributes = {"low": dtype.low, "high": dtype.high, "rounding": "half_away", "divide": False, "axis": 1}
     layers = (
         Layer("input_quantizer", ("x",), ("q",), {"factor": factor, "zero_point": zero_point}, attributes),
         Layer("dequantizer", ("q",), ("y",), {"scale": step, "zero_point": np.zeros(2, np.int64)}, {"axis": 1}),
     )
-    shapes = {name: (None, 2, 8) for name in "xqy"}
+    shapes = dict.fromkeys("xqy", (None, 2, 8))
     model = IntegerModel("edges", ("x",), ("y",), layers, {"q": QuantParams(1, dtype)}, shapes, "quaint.akida")
     x[0, 0, 0] = np.nan
     for simulator in (Reference(model, KERNELS), OnnxRuntime(model, KERNELS, threads=1)):

@@ -99,6 +99,16 @@ def shared() -> tuple[Builder, str]:
     return net, net.op("Add", z, net.op("Concat", y, y, y, axis=1))
 
 
+def passed_on() -> tuple[Builder, str]:
+    """Sums of tensors that keep the scale of others: pooled ones, moved ones, the input."""
+    net = Builder("passed_on")
+    x = net.input(4, 6, 6)
+    y = net.op("Relu", net.conv(x, (4, 4), pads=SAME))
+    pooled = net.op("MaxPool", y, kernel_shape=[3, 3], pads=SAME)
+    total = net.op("Add", net.conv(y, (4, 4), (1, 1)), pooled)
+    return net, net.op("Add", total, net.op("Transpose", x, perm=[0, 1, 3, 2]))
+
+
 def clipped() -> tuple[Builder, str]:
     net = Builder("clipped")
     x = net.op("MaxPool", net.conv(net.input(3, 8, 8), (3, 4), pads=SAME), kernel_shape=[2, 2], strides=[2, 2])
@@ -128,6 +138,7 @@ NETS: dict[str, Callable[[], tuple[Builder, str]]] = {
     "gated": gated,
     "shared": shared,
     "clipped": clipped,
+    "passed_on": passed_on,
     "averaged": averaged,
     "projected": projected,
 }

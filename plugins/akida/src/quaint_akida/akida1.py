@@ -168,7 +168,7 @@ AKIDA1 = Target(
     summary="Akida 1 (AKD1000, AKD1500): 4-bit weights and activations, thresholds, sequential nets",
     domain="quaint.akida",
     patterns=(AveragedDense, SeparableConvolutional, Convolutional, FullyConnected, ChannelsLast),
-    activation=QuantSpec(IntType(4, signed=False), observer="percentile"),
+    activation=QuantSpec(IntType(4, signed=False), observer="mse"),
     weight=QuantSpec(IntType(4, signed=True), axis=0, narrow=True),
     input=QuantSpec(IntType(8, signed=False), symmetric=False),
     input_rounding=Rounding.HALF_AWAY,

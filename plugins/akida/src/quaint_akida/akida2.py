@@ -219,7 +219,7 @@ AKIDA2 = Target(
     summary="Akida 2: 8-bit weights and activations, scales for each channel",
     domain="quaint.akida",
     patterns=(Conv2D, Conv2DTranspose, Dense1D, Add, Concatenate, Identity, ChannelsLast),
-    activation=QuantSpec(INT8, axis=1, observer="minmax"),
+    activation=QuantSpec(INT8, axis=1, observer="percentile"),
     weight=QuantSpec(INT8, axis=0, narrow=True),
     rounding=Rounding.HALF_UP,
     input=QuantSpec(IntType(8, signed=False), axis=1, symmetric=False),

@@ -153,7 +153,14 @@ def largest(weight: Floats) -> Floats:
 
 
 def declare_weight(
-    context: Lowering, block: Block, scale: Floats, source: QuantParams, dtype: IntType, axis: int, *, depthwise: bool = False
+    context: Lowering,
+    block: Block,
+    scale: Floats,
+    source: QuantParams,
+    dtype: IntType,
+    axis: int,
+    *,
+    depthwise: bool = False,
 ) -> None:
     """State which real weights the integers of a layer stand for: those that took the input's scales in, without them.
 

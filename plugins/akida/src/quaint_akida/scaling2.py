@@ -78,6 +78,41 @@ class ScaleOut:
         return cls(np.ldexp(mantissa, -shift) * out, mantissa.astype(np.int64), shift)
 
 
+@dataclass(frozen=True)
+class Filters:
+    """What a layer's integers are made from.
+
+    Args:
+        weight: weights times the scales of their input channels, filters first.
+        bias: real bias of each filter.
+        zeros: the input's zero points, which go into the bias.
+        high: the largest integer of a weight.
+    """
+
+    weight: Floats
+    bias: Floats
+    zeros: Ints
+    high: int
+
+    def integers(self, scale: Floats) -> Ints:
+        """Weights in steps of their filter's scale."""
+        whole = np.rint(self.weight / scale.reshape(-1, *[1] * (self.weight.ndim - 1)))
+        return np.clip(whole, -self.high, self.high).astype(np.int64)
+
+    def whole_bias(self, scale: Floats) -> Floats:
+        """The bias in steps of the sum, which is ``scale`` times the input's step."""
+        zeros = self.zeros.reshape(1, -1, *[1] * (self.weight.ndim - 2))
+        return np.asarray(
+            self.bias / scale - (self.integers(scale) * zeros).sum(axis=tuple(range(1, self.weight.ndim)))
+        )
+
+    def lost(self, scale: Floats) -> Floats:
+        """What the bias loses in 8 bits and a shift, in real units."""
+        value = self.whole_bias(scale)
+        mantissa, shift = encode(value, 8, signed=True)
+        return np.abs(np.ldexp(mantissa.astype(np.float64), shift) - value) * scale
+
+
 class Scaled(Pattern):
     """A layer with weights that ends in scale-out, or in its accumulator where it is the last."""
 
@@ -110,52 +145,43 @@ class Scaled(Pattern):
             pixels: pixels that a global average sums.
             axis: where the layer's weights will have their filters.
         """
-        high = context.weight_spec(block).dtype.high
-        limit = common.largest(weight) / high
+        dtype = context.weight_spec(block).dtype
         bias = block.constant("bias") if "bias" in block.bindings else np.zeros(len(weight))
-        zeros = common.zero_point(source, weight.shape[1]).reshape(1, -1, *[1] * (weight.ndim - 2))
-
-        def integers(scale: Floats) -> Ints:
-            whole = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
-            return np.clip(whole, -high, high).astype(np.int64)
-
-        def whole_bias(scale: Floats) -> Floats:
-            return np.asarray(bias / scale - (integers(scale) * zeros).sum(axis=tuple(range(1, weight.ndim))))
-
+        filters = Filters(weight, bias, common.zero_point(source, weight.shape[1]), dtype.high)
+        limit, constants = common.largest(weight) / dtype.high, dict[str, Any]()
         if self.is_last(block, context):
-            scale, dtype = limit, IntType(self.accumulator_bits, signed=True)
-            context.refine(block.outputs[0], QuantParams(limit, dtype, axis=1))
-            constants, attributes = {}, {"output_bits": self.accumulator_bits}
+            context.refine(block.outputs[0], QuantParams(limit, IntType(self.accumulator_bits, signed=True), axis=1))
+            scale, bits = limit, self.accumulator_bits
         else:
             out = context.params[block.outputs[0]]
-            ends = [ScaleOut.finest(limit, out.scale * pixels, out.dtype.high, n) for n in range(CANDIDATES)]
-            best = np.argmin([_loss(whole_bias(end.weight)) * end.weight for end in ends], axis=0)
-            scale, mantissa, shift = (
-                np.choose(best, [getattr(end, name) for end in ends]) for name in ("weight", "mantissa", "shift")
-            )
-            constants = {"output_scale": mantissa, "output_shift": shift} | _activation(block, scale)
-            attributes = {"output_bits": out.dtype.bits}
+            scale, constants = _scale_out(block, filters, limit, out, pixels)
             self._report(
                 block, context, scale < limit * (1 - 1e-9), "weights were clipped, its output's range is too small"
             )
-        mantissas, shifts = encode(whole_bias(scale), 8, signed=True)
+            bits = out.dtype.bits
+        mantissas, shifts = encode(filters.whole_bias(scale), 8, signed=True)
         self._report(block, context, shifts > akida2_kernels.LARGEST_SHIFT, "biases do not fit")
         if "weight" in block.bindings:
-            bits = context.weight_spec(block).dtype
-            common.declare_weight(context, block, scale, source, bits, axis, depthwise=weight.shape[1] == 1)
+            common.declare_weight(context, block, scale, source, dtype, axis, depthwise=weight.shape[1] == 1)
         constants |= {"bias": mantissas, "bias_shift": shifts}
         stored = {name: array.astype(STORED.get(name, np.uint8)) for name, array in constants.items()}
-        return stored | {"weight": integers(scale).astype(np.int8)}, attributes
+        return stored | {"weight": filters.integers(scale).astype(np.int8)}, {"output_bits": bits}
 
     def _report(self, block: Block, context: Lowering, hit: NDArray[np.bool_], what: str) -> None:
         if hit.any():
             context.warnings.append(f"layer {block.name!r}: {what} ({int(hit.sum())} filters)")
 
 
-def _loss(value: Floats) -> Floats:
-    """What is lost of whole numbers in 8 bits and a shift."""
-    mantissa, shift = encode(value, 8, signed=True)
-    return np.abs(np.ldexp(mantissa.astype(np.float64), shift) - value)
+def _scale_out(
+    block: Block, filters: Filters, limit: Floats, out: QuantParams, pixels: int
+) -> tuple[Floats, dict[str, Ints]]:
+    """Scale of the weights, and the constants of the activation and of scale-out."""
+    ends = [ScaleOut.finest(limit, out.scale * pixels, out.dtype.high, n) for n in range(CANDIDATES)]
+    best = np.argmin([filters.lost(end.weight) for end in ends], axis=0)
+    scale, mantissa, shift = (
+        np.choose(best, [getattr(end, name) for end in ends]) for name in ("weight", "mantissa", "shift")
+    )
+    return scale, {"output_scale": mantissa, "output_shift": shift} | _activation(block, scale)
 
 
 def _activation(block: Block, scale: Floats) -> dict[str, Ints]:

@@ -87,9 +87,8 @@ class Spiking(Pattern):
             return limit, {"threshold": threshold}, {}
         out = context.params[block.outputs[0]]
         unit = 1 << (4 - out.dtype.bits)  # the chip shifts the step left for fewer than 4 bits
-        most = (1 << (STEP_BITS + FRACTION_BITS)) - 1
-        if context.reads_input(block):
-            most = (1 << (INPUT_STEP_BITS + FRACTION_BITS)) - 1
+        whole_bits = INPUT_STEP_BITS if context.reads_input(block) else STEP_BITS
+        most = (1 << (whole_bits + FRACTION_BITS)) - 1
         act_step = np.clip(np.floor(16 * pixels * out.scale / limit / unit), 1, most)
         step = act_step * unit
         scale = 16 * pixels * out.scale / step

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 
 @impl
+def quaint_frontends() -> Iterable[Lazy]:
+    """The files that ESP-DL loads, as models that run."""
+    yield Lazy(".espdl", "quaint_espdl.reader:load", "ESP-DL, quantized: runs with the chip's integers")
+
+
+@impl
 def quaint_targets() -> Iterable[Lazy]:
     """The chips."""
     yield Lazy(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Layouts by groups of ``a`` filters: ``(N/a)HWCa``, 1-D ``(N/a)WCa``; ``N16HWC16`` is how older exporters spell it.
 _GROUPED = re.compile(r"(?:\(N/(?P<size>8|16)\)H?WC(?P=size)|N(?P<old>8|16)H?WC(?P=old))(?:_UNALIGNED)?")
-_PLAIN = ("NHWC", "NWC", "HWCN", "WCN")
+PLAIN = ("NHWC", "NWC", "HWCN", "WCN")
 
 
 class WeightKind(Enum):
@@ -107,7 +107,7 @@ def alignment_of(tensor: EspdlTensor) -> int | None:
     grouped = _GROUPED.fullmatch(tensor.layout)
     if grouped:
         return int(grouped["size"] or grouped["old"])
-    if tensor.layout not in _PLAIN:
+    if tensor.layout not in PLAIN:
         raise QuaintError("QM104", f"weights of unknown layout {tensor.layout!r}", where=tensor.name)
     return None
 

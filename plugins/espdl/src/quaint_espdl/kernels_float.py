@@ -1,0 +1,280 @@
+"""Kernels of the runtime that have float32 inside: norms, divisions, exponentials, and what runs in float altogether.
+
+They are defined in NumPy, operation by operation as the runtime's C code has them; there is no exact form of them in ONNX.
+Integers come as int64, ``scale`` is that of the (first) input, ``out_scale`` of the output, None for a float output.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quaint.numerics import Rounding
+from quaint_espdl.functions import FUNCTIONS, once_rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from quaint.arithmetic import Kernel
+
+    Array = NDArray[Any]
+    Reals = NDArray[np.float32]
+
+
+def on_arrays(function: Callable[..., Any]) -> Kernel:
+    """A kernel that is only defined on arrays."""
+
+    @wraps(function)
+    def kernel(_: Any, *xs: Any, **options: Any) -> Any:
+        if not all(isinstance(x, np.ndarray) for x in xs):
+            from quaint.simulators.tracing_graph import Untraceable
+
+            raise Untraceable("float arithmetic of the runtime")
+        return function(*xs, **options)
+
+    return kernel
+
+
+def real(x: Array, scale: float) -> Reals:
+    """Integers as float32."""
+    return x.astype(np.float32) * np.float32(scale)
+
+
+def quantized(x: Array, *, out_scale: float | None, low: int, high: int, rounding: str) -> Array:
+    """Float32 to integers: ``clip(round(x / out_scale))``; ``x`` itself where the output is float."""
+    x = np.asarray(x, np.float32)
+    if out_scale is None:
+        return x
+    with np.errstate(over="ignore"):
+        scaled = x * np.float32(1 / out_scale)
+    bounded = np.clip(np.nan_to_num(scaled, nan=0.0), low - 1, high + 1)
+    return np.clip(Rounding(rounding).round(bounded).astype(np.int64), low, high)
+
+
+def _operands(x: Array, y: Array | None, constant: Array | None, *, from_constant: bool) -> tuple[Array, Array]:
+    other = constant if y is None else y
+    assert other is not None
+    return (other, x) if from_constant else (x, other)
+
+
+def divide(
+    x: Array,
+    y: Array | None = None,
+    *,
+    factor: float,
+    constant: Array | None = None,
+    from_constant: bool = False,
+    **output: Any,
+) -> Array:
+    """``x * factor / y``, both raw integers; division by zero saturates by the numerator's sign."""
+    x, y = _operands(x, y, constant, from_constant=from_constant)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = x.astype(np.float32) * np.float32(factor) / y.astype(np.float32)
+    return quantized(ratio, out_scale=1.0, **output)
+
+
+def remainder(
+    x: Array,
+    y: Array | None = None,
+    *,
+    scale: float,
+    scale_y: float,
+    constant: Array | None = None,
+    from_constant: bool = False,
+    **output: Any,
+) -> Array:
+    """``fmod`` of reals: the sign of the dividend."""
+    x, y = _operands(x, y, constant, from_constant=from_constant)
+    with np.errstate(invalid="ignore"):
+        return quantized(np.fmod(real(x, scale), real(y, scale_y)), **output)
+
+
+def power(
+    x: Array,
+    y: Array | None = None,
+    *,
+    scale: float,
+    scale_y: float,
+    constant: Array | None = None,
+    from_constant: bool = False,
+    **output: Any,
+) -> Array:
+    """``x ** y`` of reals."""
+    x, y = _operands(x, y, constant, from_constant=from_constant)
+    return quantized(once_rounded(np.power, real(x, scale), real(y, scale_y)), **output)
+
+
+def softmax(x: Array, *, scale: float, axis: int, bits: int, **output: Any) -> Array:
+    """``exp(x) / sum(exp(x))``; 8-bit inputs come from a table and are not shifted by their maximum first."""
+    if bits == 8:
+        terms = once_rounded(np.exp, real(x, scale))
+    else:
+        terms = once_rounded(np.exp, real(x - x.max(axis, keepdims=True), scale))
+    return quantized(terms / terms.sum(axis, np.float32, keepdims=True), **output)
+
+
+def log_softmax(x: Array, *, scale: float, axis: int, bits: int, **output: Any) -> Array:
+    """``x - max - log(sum(exp(x - max)))``."""
+    del bits
+    shifted = real(x - x.max(axis, keepdims=True), scale)
+    total = once_rounded(np.exp, shifted).sum(axis, np.float32, keepdims=True)
+    return quantized(shifted - once_rounded(np.log, total), **output)
+
+
+def mean(x: Array, *, scale: float, axes: Sequence[int], shape: Sequence[int], **output: Any) -> Array:
+    """``sum * scale / count`` in this order."""
+    total = x.sum(tuple(axes), np.float32 if x.dtype.kind == "f" else np.int64)
+    count = np.prod([x.shape[axis] for axis in axes])
+    return quantized((real(total, scale) / np.float32(count)).reshape(shape), **output)
+
+
+def _l1(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
+    return real(np.abs(x).sum(axes), scale)
+
+
+def _l2(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
+    return np.asarray(np.sqrt(np.square(x).sum(axes).astype(np.float32)) * np.float32(scale))
+
+
+def _sum_square(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
+    return real(np.square(x).sum(axes), scale * scale)
+
+
+def _product(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
+    return np.asarray(real(x, scale).prod(axes))
+
+
+def _log_sum(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
+    return once_rounded(np.log, real(x.sum(axes), scale))
+
+
+def _log_sum_exp(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
+    return once_rounded(np.log, once_rounded(np.exp, real(x, scale)).sum(axes, np.float32))
+
+
+REDUCTIONS: dict[str, Callable[[Array, float, tuple[int, ...]], Reals]] = {
+    "ReduceL1": _l1,
+    "ReduceL2": _l2,
+    "ReduceSumSquare": _sum_square,
+    "ReduceProd": _product,
+    "ReduceLogSum": _log_sum,
+    "ReduceLogSumExp": _log_sum_exp,
+}
+
+
+def reduce(x: Array, *, function: str, scale: float, axes: Sequence[int], shape: Sequence[int], **output: Any) -> Array:
+    """A reduction over ``axes``."""
+    return quantized(REDUCTIONS[function](x, scale, tuple(axes)).reshape(shape), **output)
+
+
+def layer_norm(
+    x: Array,
+    *,
+    scale: float,
+    axis: int,
+    epsilon: float,
+    weight: Reals | None = None,
+    bias: Reals | None = None,
+    **output: Any,
+) -> Array:
+    """``(x - mean) / sqrt(variance + epsilon) * weight + bias`` over the axes from ``axis`` on."""
+    axes = tuple(range(axis % x.ndim, x.ndim))
+    values = real(x, scale)
+    centred = values - values.mean(axes, np.float32, keepdims=True)
+    variance = np.square(centred).mean(axes, np.float32, keepdims=True)
+    normed = centred / np.sqrt(variance + np.float32(epsilon))
+    normed = normed if weight is None else normed * weight
+    return quantized(normed if bias is None else normed + bias, **output)
+
+
+def rms_norm(x: Array, *, scale: float, axis: int, epsilon: float, weight: Reals | None = None, **output: Any) -> Array:
+    """``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the axes from ``axis`` on."""
+    axes = tuple(range(axis % x.ndim, x.ndim))
+    values = real(x, scale)
+    squares = np.square(values).mean(axes, np.float32, keepdims=True)
+    normed = values * (np.float32(1) / np.sqrt(squares + np.float32(epsilon)))
+    return quantized(normed if weight is None else normed * weight, **output)
+
+
+def lp_norm(x: Array, *, scale: float, axis: int, p: int, **output: Any) -> Array:
+    """``x`` times the inverse of its norm, for which raw integers are summed; zero where that is zero."""
+    total = (np.abs(x) ** p).sum(axis, keepdims=True)
+    norm = real(total, scale) if p == 1 else np.sqrt(total.astype(np.float32)) * np.float32(scale)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return quantized(np.where(norm == 0, np.float32(0), real(x, scale) * (np.float32(1) / norm)), **output)
+
+
+def resize(
+    x: Array,
+    *,
+    scale: float,
+    axes: Sequence[int],
+    low_index: Sequence[Sequence[int]],
+    fraction: Sequence[Sequence[float]],
+    **output: Any,
+) -> Array:
+    """Linear interpolation between neighbours, the last axis of the map first."""
+    values = real(x, scale)
+    for axis, lows, parts in zip(axes, low_index, fraction, strict=True):
+        index = np.asarray(lows)
+        part = np.asarray(parts, np.float32).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+        upper = values.take(np.minimum(index + 1, x.shape[axis] - 1), axis)
+        values = values.take(index, axis) * (np.float32(1) - part) + upper * part
+    return quantized(values, **output)
+
+
+def scatter_reduce(data: Array, updates: Array, *, indices: Array, reduction: str, low: int, high: int) -> Array:
+    """``data`` with ``updates`` combined into the places that ``indices`` name, one by one."""
+    combine = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}[reduction]
+    result = data.copy()
+    rows = updates.reshape(-1, *data.shape[indices.shape[-1] :])
+    for place, row in zip(indices.reshape(-1, indices.shape[-1]).tolist(), rows, strict=True):
+        result[tuple(place)] = np.clip(combine(result[tuple(place)], row), low, high)
+    return result
+
+
+def unary(x: Reals, *, function: str, attributes: Mapping[str, Any]) -> Reals:
+    """A function of a float tensor."""
+    return np.asarray(FUNCTIONS[function](x, attributes), np.float32)
+
+
+BINARY: dict[str, np.ufunc] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Max": np.maximum,
+    "Min": np.minimum,
+}
+
+
+def binary(
+    x: Reals, y: Reals | None = None, *, function: str, constant: Reals | None = None, from_constant: bool = False
+) -> Reals:
+    """An operation on two float tensors."""
+    x, y = _operands(x, y, constant, from_constant=from_constant)
+    with np.errstate(all="ignore"):
+        return np.asarray(BINARY[function](x, y), np.float32)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "Div": divide,
+    "Mod": remainder,
+    "Pow": power,
+    "Softmax": softmax,
+    "LogSoftmax": log_softmax,
+    "ReduceMean": mean,
+    "Reduce": reduce,
+    "LayerNormalization": layer_norm,
+    "RMSNormalization": rms_norm,
+    "LpNormalization": lp_norm,
+    "Resize": resize,
+    "ScatterReduce": scatter_reduce,
+    "Unary": unary,
+    "Binary": binary,
+}
+FLOAT_KERNELS: dict[str, Kernel] = {name: on_arrays(function) for name, function in _FUNCTIONS.items()}
