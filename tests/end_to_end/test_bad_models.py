@@ -152,6 +152,25 @@ def test_pickled_checkpoint_is_not_loaded(refused: Callable[..., str], tmp_path:
     assert not (tmp_path / "exploded").exists()
 
 
+def test_inputs_of_different_batches(refused: Callable[..., str], write: Callable[..., Path]) -> None:
+    """What only shows when the float model is run is refused, too."""
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [size, 4]) for n, size in (("a", 1), ("b", 16))]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [16, 4])]
+    graph = helper.make_graph([helper.make_node("Add", ["a", "b"], ["y"], "add")], "batches", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    said = refused(
+        "quantize",
+        write("model.onnx", model),
+        "--target",
+        "onnx-qdq",
+        "--num-samples",
+        4,
+        exit_code=MODEL,
+        code="QM161",
+    )
+    assert "input: b" in said
+
+
 @pytest.fixture
 def gappy(small: ModelProto) -> ModelProto:
     """``small`` with two layers that no chip here has."""

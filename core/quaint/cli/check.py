@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from quaint.quantized import Quantized
 
 MAX_SATURATION = 0.01
-BATCH = 64
 
 
 @click.command()
@@ -123,14 +122,14 @@ def _ranges(model: Quantized) -> list[dict[str, Any]]:
 
 def _measured(model: Quantized, path: Path, layout: str | None) -> list[dict[str, Any]]:
     """The same with the integers that were seen and the share of them at an end of their type."""
-    from quaint.cli.run import open_inputs
+    from quaint.cli.run import feeds, open_inputs
     from quaint.report.metrics import Share, saturated
 
     rows = _ranges(model)
     names = tuple(row["name"] for row in rows)
     shares = {name: Share() for name in names}
     seen: dict[str, tuple[int, int]] = {}
-    for batch in open_inputs(model, path, layout, integers=False).batches(BATCH):
+    for batch in feeds(model, open_inputs(model, path, layout, integers=False)):
         for name, values in model.run(batch, outputs=names).items():
             shares[name].add(saturated(values, model.integer.tensors[name]))
             low, high = int(values.min()), int(values.max())

@@ -11,7 +11,7 @@ from quaint.cli.session import Session, json_option, pass_session
 from quaint.errors import QuaintError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -85,14 +85,30 @@ def open_inputs(model: Quantized, path: Path, layout: str | None, *, integers: b
     for name in names:
         params = integer.tensors.get(name)
         dtype = np.dtype(np.float32) if params is None else params.dtype.storage
-        specs.append(TensorSpec(model.twins.get(name, name), tuple(integer.shapes[name]), dtype))
+        shape = tuple(integer.shapes[name])
+        specs.append(TensorSpec(model.twins.get(name, name), shape if has_batch(model) else (None, *shape), dtype))
     return open_samples(path, specs, layout=layout)
+
+
+def has_batch(model: Quantized) -> bool:
+    """Whether the first axis of every input counts samples; else a sample is all that the model takes at once."""
+    return all(model.integer.shapes[name][0] in {None, 1} for name in model.integer.inputs)
+
+
+def feeds(model: Quantized, samples: Samples) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """The samples as the model takes them."""
+    for batch in samples.batches(BATCH):
+        if has_batch(model):
+            yield batch
+        else:
+            rows = zip(*batch.values(), strict=True)
+            yield from (dict(zip(batch, row, strict=True)) for row in rows)
 
 
 def _run(model: Quantized, samples: Samples, simulator: str, *, integers: bool) -> dict[str, NDArray[Any]]:
     import numpy as np
 
-    parts = [model.run(batch, integers=integers, simulator=simulator) for batch in samples.batches(BATCH)]
+    parts = [model.run(batch, integers=integers, simulator=simulator) for batch in feeds(model, samples)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -106,7 +122,7 @@ def _compare(
     """
     tensors = tuple(name for layer in model.integer.integer_layers for name in layer.outputs)
     different, values = dict.fromkeys(tensors, 0), 0
-    for batch in samples.batches(BATCH):
+    for batch in feeds(model, samples):
         one, other = (
             model.run(batch, integers=integers, simulator=simulator, outputs=tensors) for simulator in simulators
         )

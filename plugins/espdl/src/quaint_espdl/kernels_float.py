@@ -6,6 +6,7 @@ Integers come as int64, ``scale`` is that of the (first) input, ``out_scale`` of
 
 from __future__ import annotations
 
+import math
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,16 @@ def quantized(x: Array, *, out_scale: float | None, low: int, high: int, roundin
         scaled = x * np.float32(1 / out_scale)
     bounded = np.clip(np.nan_to_num(scaled, nan=0.0), low - 1, high + 1)
     return np.clip(Rounding(rounding).round(bounded).astype(np.int64), low, high)
+
+
+def in_order(operation: np.ufunc, x: Reals, axes: Sequence[int]) -> Reals:
+    """Float32 numbers added or multiplied one after another as a loop in C does; the axes stay, of size 1."""
+    axes = sorted(axis % x.ndim for axis in axes)
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    rows = x.transpose(*kept, *axes).reshape(*(x.shape[axis] for axis in kept), -1)
+    with np.errstate(over="ignore"):
+        total = operation.accumulate(rows, -1, np.float32)[..., -1]
+    return np.asarray(total.reshape([1 if axis in axes else size for axis, size in enumerate(x.shape)]))
 
 
 def _operands(x: Array, y: Array | None, constant: Array | None, *, from_constant: bool) -> tuple[Array, Array]:
@@ -114,14 +125,14 @@ def softmax(x: Array, *, scale: float, axis: int, bits: int, **output: Any) -> A
         terms = once_rounded(np.exp, real(x, scale))
     else:
         terms = once_rounded(np.exp, real(x - x.max(axis, keepdims=True), scale))
-    return quantized(terms / terms.sum(axis, np.float32, keepdims=True), **output)
+    return quantized(terms / in_order(np.add, terms, [axis]), **output)
 
 
 def log_softmax(x: Array, *, scale: float, axis: int, bits: int, **output: Any) -> Array:
     """``x - max - log(sum(exp(x - max)))``."""
     del bits
     shifted = real(x - x.max(axis, keepdims=True), scale)
-    total = once_rounded(np.exp, shifted).sum(axis, np.float32, keepdims=True)
+    total = in_order(np.add, once_rounded(np.exp, shifted), [axis])
     return quantized(shifted - once_rounded(np.log, total), **output)
 
 
@@ -145,7 +156,7 @@ def _sum_square(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
 
 
 def _product(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
-    return np.asarray(real(x, scale).prod(axes))
+    return in_order(np.multiply, real(x, scale), axes)
 
 
 def _log_sum(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
@@ -153,7 +164,7 @@ def _log_sum(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
 
 
 def _log_sum_exp(x: Array, scale: float, axes: tuple[int, ...]) -> Reals:
-    return once_rounded(np.log, once_rounded(np.exp, real(x, scale)).sum(axes, np.float32))
+    return once_rounded(np.log, in_order(np.add, once_rounded(np.exp, real(x, scale)), axes))
 
 
 REDUCTIONS: dict[str, Callable[[Array, float, tuple[int, ...]], Reals]] = {
@@ -164,11 +175,18 @@ REDUCTIONS: dict[str, Callable[[Array, float, tuple[int, ...]], Reals]] = {
     "ReduceLogSum": _log_sum,
     "ReduceLogSumExp": _log_sum_exp,
 }
+#: Of floats only: integers have kernels of their own.
+REAL_REDUCTIONS: dict[str, Callable[[Array, float, tuple[int, ...]], Reals]] = {
+    "ReduceSum": lambda x, _, axes: in_order(np.add, x, axes),
+    "ReduceMax": lambda x, _, axes: x.max(axes),
+    "ReduceMin": lambda x, _, axes: x.min(axes),
+}
 
 
 def reduce(x: Array, *, function: str, scale: float, axes: Sequence[int], shape: Sequence[int], **output: Any) -> Array:
     """A reduction over ``axes``."""
-    return quantized(REDUCTIONS[function](x, scale, tuple(axes)).reshape(shape), **output)
+    functions = REDUCTIONS | REAL_REDUCTIONS
+    return quantized(functions[function](x, scale, tuple(axes)).reshape(shape), **output)
 
 
 def layer_norm(
@@ -182,21 +200,22 @@ def layer_norm(
     **output: Any,
 ) -> Array:
     """``(x - mean) / sqrt(variance + epsilon) * weight + bias`` over the axes from ``axis`` on."""
-    axes = tuple(range(axis % x.ndim, x.ndim))
+    axes = range(axis % x.ndim, x.ndim)
+    count = np.float32(math.prod(x.shape[axis] for axis in axes))
     values = real(x, scale)
-    centred = values - values.mean(axes, np.float32, keepdims=True)
-    variance = np.square(centred).mean(axes, np.float32, keepdims=True)
+    centred = values - in_order(np.add, values, axes) / count
+    variance = in_order(np.add, np.square(centred), axes) / count
     normed = centred / np.sqrt(variance + np.float32(epsilon))
     normed = normed if weight is None else normed * weight
     return quantized(normed if bias is None else normed + bias, **output)
 
 
 def rms_norm(x: Array, *, scale: float, axis: int, epsilon: float, weight: Reals | None = None, **output: Any) -> Array:
-    """``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the axes from ``axis`` on."""
+    """``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the axes from ``axis`` on; raw integers are summed."""
     axes = tuple(range(axis % x.ndim, x.ndim))
-    values = real(x, scale)
-    squares = np.square(values).mean(axes, np.float32, keepdims=True)
-    normed = values * (np.float32(1) / np.sqrt(squares + np.float32(epsilon)))
+    count = np.float32(math.prod(x.shape[axis] for axis in axes))
+    squares = real(np.square(x).sum(axes, keepdims=True), scale * scale) / count
+    normed = real(x, scale) * (np.float32(1) / np.sqrt(squares + np.float32(epsilon)))
     return quantized(normed if weight is None else normed * weight, **output)
 
 

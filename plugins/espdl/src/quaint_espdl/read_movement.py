@@ -135,12 +135,10 @@ def scatter_nd(node: Node) -> Layer:
 def streaming_cache(node: Node) -> Layer:
     """The last frames of a stream; before the first frame there are zeros."""
     source, out = node.input(0).dims, node.output.dims
-    axis = node.attributes["frame_axis"] % len(source)
-    missing = out[axis] - source[axis]
-    if missing < 0:
-        raise Unsupported(f"keeps {out[axis]} frames of {source[axis]}")
-    begins = [missing if i == axis else 0 for i in range(len(source))]
-    return node.layer("Pad", node.input(0), pads=[*begins, *[0] * len(source)], value=0)
+    missing = [after - before for before, after in zip(source, out, strict=True)]
+    if min(missing) < 0 or sum(map(bool, missing)) > 1:
+        raise Unsupported(f"keeps frames of shape {list(out)} of {list(source)}")
+    return node.layer("Pad", node.input(0), pads=[*missing, *[0] * len(source)], value=0)
 
 
 MOVEMENT: dict[str, Callable[[Node], Layer]] = {

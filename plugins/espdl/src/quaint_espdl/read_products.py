@@ -25,7 +25,8 @@ def _weights(node: Node, kind: WeightKind) -> tuple[NDArray[Any], Ints]:
     edge = node.input(1)
     if edge.tensor is None:
         raise Unsupported("its weights are not constant")
-    node.input(0).integers  # noqa: B018 - refuses a float layer
+    if edge.dtype is not node.input(0).dtype:
+        raise Unsupported(f"weights of {edge.dtype.name} with inputs of {node.input(0).dtype.name}")
     exponents = np.asarray(edge.exponents, np.int64)
     exponents = exponents[0] if len(set(edge.exponents)) == 1 else exponents
     return unpack(edge.tensor, kind), np.asarray(exponents)

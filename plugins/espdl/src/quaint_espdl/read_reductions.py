@@ -30,13 +30,14 @@ def reduce_sum(node: Node) -> Layer:
     """Sum, shifted."""
     x = node.input(0)
     if x.is_real:
-        raise Unsupported("a sum of floats")
+        return reduce(node)
     return node.layer("ReduceSum", x, **_reduction(node), **node.stage(x.exponent))
 
 
 def reduce_extreme(node: Node) -> Layer:
     """Raw integers: the largest or smallest."""
-    node.output.integers  # noqa: B018 - refuses floats
+    if node.output.is_real:
+        return reduce(node)
     return node.layer("ReduceMax", node.input(0), largest=node.op_type == "ReduceMax", **_reduction(node))
 
 
@@ -104,7 +105,7 @@ def resize(node: Node) -> Layer:
         ]
         op = "FloatTake" if x.is_real else "Take"
         return node.layer(op, x, axes=axes, indices=indices, shape=list(out.dims))
-    if mode != "linear" or place not in {"half_pixel", "align_corners"}:
+    if mode != "linear" or place not in {"half_pixel", "pytorch_half_pixel", "align_corners"}:
         raise Unsupported(f"Resize by {mode}, {place}")
     lows, parts = zip(*(_neighbours(node, axis, place) for axis in reversed(axes)), strict=True)
     sides = {"axes": axes[::-1], "low_index": list(lows), "fraction": list(parts)}

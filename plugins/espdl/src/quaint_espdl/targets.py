@@ -36,20 +36,12 @@ ESP32P4 = Target(
     check=refusals,
 )
 
-ESP32S3 = Target(
+ESP32S3 = replace(
+    ESP32P4,
     name="esp32s3",
     summary="ESP32-S3: int8 or int16, power-of-two scales for a whole tensor",
-    domain="quaint.espdl",
-    patterns=PATTERNS,
-    activation=replace(INT8_BY_SHIFT, observer="kl", round_exponent="nearest"),
     weight=INT8_BY_SHIFT,
     bias={8: IntType(20, signed=True), 16: IntType(40, signed=True)},
     rounding=Rounding.HALF_UP,
-    weight_bits=(8, 16),
-    activation_bits=(8, 16),
-    input_dtypes=("int8", "int16"),
-    host=HOST,
-    exporter="espdl",
     limits={"alignment": ALIGNMENT, "accumulator_bits": {8: 20, 16: 40}, "max_shift": {8: 12, 16: 24}},
-    check=refusals,
 )
