@@ -109,7 +109,7 @@ def _show(found: Comparison) -> None:
     from quaint.cli.console import print_lines, print_table
 
     accuracies = (">float", ">integer") if found.float_accuracy is not None else ()
-    columns = ("target", *accuracies, ">same class", ">noise", ">file", ">constants", ">layers", ">on host", ">seconds")
+    columns = ("target", *accuracies, ">agree", ">noise", ">file", ">weights", ">unsupported", ">seconds")
     print_table(
         columns, [_cells(row, found) for row in found.rows], f"{found.model}, measured on {found.samples} samples"
     )
@@ -129,7 +129,8 @@ def _cells(row: Row, found: Comparison) -> list[Any]:
 
     accuracies = [] if found.float_accuracy is None else [percent(found.float_accuracy), percent(row.accuracy)]
     if row.error:
-        return [row.target, *accuracies[:1], "refused", *([""] * (6 + len(accuracies[1:])))]
+        refused = [*accuracies[:1], "refused"] if accuracies else ["refused"]
+        return [row.target, *refused, *[""] * (3 + bool(accuracies)), len(row.error.details), ""]
     return [
         row.target,
         *accuracies,
@@ -137,7 +138,6 @@ def _cells(row: Row, found: Comparison) -> list[Any]:
         noise(row.noise),
         size(row.file_bytes),
         size(row.parameter_bytes),
-        row.layers,
         len(row.host),
         f"{row.seconds or 0:.1f}",
     ]

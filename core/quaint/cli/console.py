@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Columns of a result that goes to a file or a pipe.
 PIPE_WIDTH = 120
+#: A table may be as wide as this on a narrower terminal: rather a wrapped line than a number folded inside its cell.
+TABLE_WIDTH = 100
 
 
 def console() -> Console:
@@ -51,7 +54,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
         )
     for row in rows:
         table.add_row(*(Text(one_line(text_of(cell))) for cell in row))
-    console().print(table, Text())
+    shown = console()
+    wanted = Measurement.get(shown, shown.options.update_width(TABLE_WIDTH), table).maximum
+    shown.width = max(shown.width, wanted)
+    shown.print(table, Text())
 
 
 def text_of(value: Any) -> str:

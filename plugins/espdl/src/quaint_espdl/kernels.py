@@ -14,6 +14,7 @@ from quaint.layers import kernels as core
 from quaint.numerics import Rounding
 from quaint.simulators.exact import Exact
 from quaint_espdl.kernels_float import FLOAT_KERNELS, on_arrays
+from quaint_espdl.kernels_reduce import REDUCING_KERNELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -219,6 +220,7 @@ KERNELS: dict[str, Kernel] = {
     **MOVES,
     **{f"Float{name}": on_floats(kernel) for name, kernel in MOVES.items()},
     **FLOAT_KERNELS,
+    **REDUCING_KERNELS,
     "Conv": over_map(core.conv),
     "AveragePool": over_map(core.average_pool),
     "GlobalAveragePool": over_map(core.global_average_pool),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quaint_espdl.kernels_float import REDUCTIONS
+from quaint_espdl.kernels_reduce import REDUCTIONS
 from quaint_espdl.view import Node, Unsupported
 
 if TYPE_CHECKING:
