@@ -35,6 +35,13 @@ def test_edges_of_an_integer_model() -> None:
     assert part.integer_outputs == ("sum", "a")
 
 
+def test_reals_that_a_chip_gives_leave_with_its_integers() -> None:
+    layers = (Layer("clip", ["a"], ["b"]), Layer("softmax", ["b"], ["c"]))
+    made = IntegerModel("net", ("a",), ("c",), layers, {"a": INT8, "b": INT8}, {}, "quaint.test")
+    assert made.integer_outputs == ("c",)
+    assert [layer.op for layer in made.integer_layers] == ["clip"]
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "ops"),
     [

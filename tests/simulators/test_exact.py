@@ -170,6 +170,7 @@ def test_movement() -> None:
     assert k.reshape(x, [2, 0, 2, 2]).shape == (2, 3, 2, 2)
     same(k.transpose(x, [2, 0, 1]), np.einsum("abc->cab", x))
     same(k.concat([x, x[:, :1]], 1), np.take(x, [0, 1, 2, 0], 1))
+    same(k.gather(x, [2, 0, 0], 1), x[:, [2, 0, 0]])
     same(k.maximum(x, 11 - x), rational.elementwise(lambda v: max(v, 11 - v), x))
 
 

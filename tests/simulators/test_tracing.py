@@ -135,6 +135,7 @@ def test_constants_that_make_a_tensor_grow(x: tuple[IntType, Array], rounding: R
     c = np.array([1, 5, 2, 3])
     check(lambda k, v: k.clip(k.add(v, c, axis=1), -c, 90, axis=1), x)
     check(lambda k, v: k.shift_right(k.multiply(v, c, axis=1), 2, rounding), x)
+    check(lambda k, v: k.add(v, 0 * c, axis=1), x)
     check(lambda k, v: k.shift_right(v, c, rounding, axis=1), x)
     check(lambda k, v: k.divide(v, c, rounding, axis=1), x)
     check(lambda k, v: k.scale_float32(v, c.astype(np.float32), rounding, axis=1), x)
@@ -167,6 +168,8 @@ def test_scale_float32(x: tuple[IntType, Array], factors: list[float], rounding:
 def test_movement(x: tuple[IntType, Array]) -> None:
     check(lambda k, v: k.transpose(k.reshape(v, [0, 2, 2, -1]), [0, 3, 1, 2]), x)
     check(lambda k, v: k.clip(k.reshape(k.clip(v, -5, 500), [-1, 16]), 0, None), x)
+    for indices in ([0], [3], [1, 2], [0, 2], [3, 2, 1], [2, 2], [1, 0, 3]):
+        check(lambda k, v, places=indices: k.gather(k.clip(v, -5, 500), places, -1), x)
 
 
 WINDOW = {"strides": [1, 1], "pads": [0, 0, 0, 0], "dilations": [1, 1], "group": 1}

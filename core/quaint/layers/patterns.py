@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from quaint.numerics import QuantParams, QuantSpec
     from quaint.patterns import Block, CheckContext
 
+
 class Aligned(Pattern):
     """Layers whose inputs must be on the output's scale: where one is not, a ``requantize`` goes before it."""
 
@@ -187,7 +188,7 @@ class AveragePool(Averaging):
     def pattern(self, op: Builder, x: Any) -> Any:
         return op.AveragePool(x)
 
-    def check(self, context: CheckContext, block: Block, **_: Any) -> bool:  # noqa: D102
+    def check(self, context: CheckContext, block: Block, **_: Any) -> bool:
         steps = graph.attribute(block.nodes[0], "dilations", ())
         return all(step == 1 for step in steps) or context.fail("dilated average pooling")
 
