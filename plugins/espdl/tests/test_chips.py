@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from espdl_files import file, variable
@@ -7,8 +9,10 @@ from espdl_files import file, variable
 from quaint.errors import QuaintError
 from quaint.numerics import Rounding
 from quaint_espdl.chips import by_name, guess
-from quaint_espdl.elements import EspdlModel
 from quaint_espdl.layout import WeightKind, weights_tensor
+
+if TYPE_CHECKING:
+    from quaint_espdl.elements import EspdlModel
 
 
 def model(alignment: int | None, exponents: tuple[int, ...] = (0,), target: str = "") -> EspdlModel:

@@ -34,7 +34,9 @@ PUBLISHED = sorted(DATA.glob("espdl_published/*.espdl"))
 def prove(path: Path) -> None:
     """Run a file in both simulators: the same integers, all of them."""
     with np.load(path.with_suffix(".npz")) as golden:
-        feeds, expected = ({k[len(side) :]: golden[k] for k in golden if k.startswith(side)} for side in ("in/", "out/"))
+        feeds, expected = (
+            {k[len(side) :]: golden[k] for k in golden if k.startswith(side)} for side in ("in/", "out/")
+        )
     model = load(path)
     for simulator in SIMULATORS:
         check(model.run(feeds, integers=True, simulator=simulator), expected, f"{path.name}, {simulator}")

@@ -81,7 +81,9 @@ def test_what_cannot_run_is_listed() -> None:
         (file("Equal", [variable("x", (3,), 0, DataType.FLOAT)], [variable("y", (3,))]), "1 operands"),
         (
             file(
-                "Resize", [variable("x", (1, 2, 2, 3), 0, DataType.INT16)], [variable("y", (1, 4, 4, 3), 0, DataType.INT16)]
+                "Resize",
+                [variable("x", (1, 2, 2, 3), 0, DataType.INT16)],
+                [variable("y", (1, 4, 4, 3), 0, DataType.INT16)],
             ),
             "leaves its output as it was",
         ),
