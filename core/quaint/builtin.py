@@ -42,6 +42,12 @@ def quaint_quantizers() -> Iterable[Lazy]:
     """How parameters are chosen."""
     yield Lazy("ranges", "quaint.quantizers.ranges:Ranges", "scales straight from the observed ranges")
     yield Lazy("equalize", "quaint.quantizers.equalize:Equalize", "cross-layer equalization of weights first")
+    yield Lazy(
+        "bias-correction", "quaint.quantizers.bias_correction:BiasCorrection", "errors of the mean taken off the biases"
+    )
+    yield Lazy(
+        "equalize+bias-correction", "quaint.quantizers.bias_correction:EqualizeBiasCorrection", "one, then the other"
+    )
 
 
 @impl

@@ -113,11 +113,12 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
 
     config = plan.config
     quantizer = registry().get("quaint_quantizers", config.quantizer or "ranges", code="QU104")()
+    size = config.batch_size or DEFAULT_BATCH
     with stage("prepare"):
         specs = resolve_specs(plan)
-        quantizer.prepare(plan)
+        quantizer.prepare(plan, next(batches(samples, size, lambda _done, _total: None)))
+    source = plan.model.clone()  # what errors are measured against, whatever choosing does to the biases
     with stage("calibrate"):
-        size = config.batch_size or DEFAULT_BATCH
         ranges = calibrate(plan, specs, lambda: batches(samples, size, stage.step), config.epochs or 1)
     with stage("choose"):
         params = quantizer.choose(plan, specs, ranges)
@@ -126,7 +127,7 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
     warnings = [*([RANDOM_WARNING] if samples.random else []), *host_warnings(plan), *warnings]
     used = Calibration(len(samples), samples.digest(), samples.random)
     return Quantized(
-        integer, plan.target, config, plan.model, plan.refusals, tuple(warnings), dict(stage.seconds), used, samples
+        integer, plan.target, config, source, plan.refusals, tuple(warnings), dict(stage.seconds), used, samples
     )
 
 

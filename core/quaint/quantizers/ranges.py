@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from quaint.scales import Range, from_range
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from quaint.numerics import QuantSpec
     from quaint.partition import Plan
 
@@ -20,8 +22,13 @@ if TYPE_CHECKING:
 class Ranges:
     """Chooses what the ranges say; changes no weights."""
 
-    def prepare(self, plan: Plan) -> None:
-        """Change the weights of ``plan.model`` before calibration; here nothing."""
+    def prepare(self, plan: Plan, samples: Mapping[str, NDArray[Any]]) -> None:
+        """Change the weights of ``plan.model`` before calibration; here nothing.
+
+        Args:
+            plan: the divided model.
+            samples: the first batch that calibration will see, by input.
+        """
 
     def choose(
         self, plan: Plan, specs: Mapping[str, QuantSpec | None], ranges: Mapping[str, Range]

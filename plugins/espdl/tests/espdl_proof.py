@@ -13,16 +13,18 @@ from espdl_interpreter import Interpreter
 
 from quaint.config import Config
 from quaint.pipeline import quantize
+from quaint.quantized import Quantized
 from quaint_espdl import targets
+from quaint_espdl.chips import by_name
 from quaint_espdl.container import read
 from quaint_espdl.exporter import export
+from quaint_espdl.reader import integer_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from quaint.quantized import Quantized
     from quaint.target import Target
     from quaint_espdl.elements import EspdlModel
 
@@ -123,4 +125,16 @@ def prove(result: Quantized) -> EspdlModel:
     for name, tensor in zip(wanted, model.graph.test_outputs, strict=True):
         assert_same(tensor.array, simulated[name], name)
         assert_same(outputs[tensor.name], tensor.array, name)
+    prove_reread(model)
     return model
+
+
+def prove_reread(model: EspdlModel) -> None:
+    """The file, read as a quantized model, must give its own test vectors."""
+    chip = by_name(model.metadata["target"])
+    reread = Quantized(integer_model(model, chip, "net"), chip.target)
+    feeds = {tensor.name: tensor.array for tensor in model.graph.test_inputs}
+    made = reread.run(feeds, integers=True)
+    for tensor in model.graph.test_outputs:
+        tolerance = 2e-5 if tensor.array.dtype.kind == "f" else 0
+        np.testing.assert_allclose(made[tensor.name], tensor.array, 0, tolerance, err_msg=tensor.name)

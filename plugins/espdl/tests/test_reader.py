@@ -160,3 +160,18 @@ def test_a_command_on_inputs_of_different_sizes(tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", x=np.full((100, 3), 7, np.int8), y=np.array([2], np.int8))
     call("run", path, "--samples", tmp_path / "in.npz", "--integers", "--output", tmp_path / "out.npz")
     np.testing.assert_array_equal(np.load(tmp_path / "out.npz")["out"], np.full((100, 3), 5))
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        (file("Transpose", [X], [Y]), "QM104"),
+        (file("Transpose", [X], [Y], perm=(0, 9)), "QM104"),
+        (file("Reshape", [X], [variable("y", (5,))]), "QM104"),
+        (file("Relu", [X], [variable("y", (1, 2, 2, 3), 5000)]), "QM104"),
+        (file("Relu", [variable("x", (1 << 20, 1 << 20))], [Y]), "QM131"),
+    ],
+)
+def test_damaged_nodes(model: EspdlModel, code: str) -> None:
+    with pytest.raises(QuaintError, match=code):
+        run(model, IMAGE)

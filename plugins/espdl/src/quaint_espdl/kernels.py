@@ -130,9 +130,9 @@ def reduce_sum(
     k: Arithmetic[V], x: V, *, axes: Sequence[int], shape: Sequence[int], divisor: int = 1, left: int = 0, **output: Any
 ) -> V:
     """``sum(x) * 2**left / divisor`` rounded, then ``requantize``."""
-    total = k.sum(x, axes, keepdims=True)
+    total = k.shift_left(k.sum(x, axes, keepdims=True), left)
     if divisor != 1:
-        total = k.divide(k.shift_left(total, left), divisor, Rounding(output["rounding"]))
+        total = k.divide(total, divisor, Rounding(output["rounding"]))
     return k.reshape(core.requantize(k, total, **output), shape)
 
 

@@ -76,14 +76,16 @@ def divide(
     y: Array | None = None,
     *,
     factor: float,
+    inverse: bool,
     constant: Array | None = None,
     from_constant: bool = False,
     **output: Any,
 ) -> Array:
-    """``x * factor / y``, both raw integers; division by zero saturates by the numerator's sign."""
+    """``x * factor / y``, or ``x * (factor / y)``, of raw integers; division by zero saturates by the numerator's sign."""
     x, y = _operands(x, y, constant, from_constant=from_constant)
+    factors, divisors = np.float32(factor), y.astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = x.astype(np.float32) * np.float32(factor) / y.astype(np.float32)
+        ratio = x.astype(np.float32) * (factors / divisors) if inverse else x.astype(np.float32) * factors / divisors
     return quantized(ratio, out_scale=1.0, **output)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,11 +69,12 @@ def multiply(node: Node) -> Layer:
 
 
 def divide(node: Node) -> Layer:
-    """Quotient in float32."""
+    """Quotient in float32; by one 8-bit number the runtime multiplies with its inverse."""
     variables, options = _operands(node)
+    inverse = math.prod(node.input(1).dims) == 1 and node.output.integers.bits == 8
     exponent = node.input(0).exponent - node.input(1).exponent - node.output.exponent
     stage = {key: value for key, value in node.float_stage().items() if key != "out_scale"}
-    return node.layer("Div", *variables, factor=2.0**exponent, **options, **stage)
+    return node.layer("Div", *variables, factor=2.0**exponent, inverse=inverse, **options, **stage)
 
 
 def in_reals(node: Node) -> Layer:
@@ -130,6 +132,9 @@ def _lookup(node: Node, table: Any) -> Layer:
     x = node.input(0)
     kind = x.integers
     if len(table) == kind.high - kind.low + 1:
+        low, high = int(table.min()), int(table.max())
+        if np.array_equal(table, np.arange(kind.low, kind.high + 1).clip(low, high)):
+            return node.layer("clip", x, low=low, high=high)  # the same integers, and faster: ReLU, ReLU6
         return node.layer("lookup", x, table=table, low=kind.low)
     bits = 16 - int(np.log2(max(len(table) - 1, 1)))
     if kind.bits != 16 or len(table) != (1 << (16 - bits)) + 1:

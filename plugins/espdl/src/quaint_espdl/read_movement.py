@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,8 @@ def _move(node: Node, op: str, **options: Any) -> Layer:
 
 def reshape(node: Node) -> Layer:
     """Another shape: that of the output."""
+    if math.prod(node.input(0).dims) != math.prod(node.output.dims):
+        raise ValueError(f"{list(node.input(0).dims)} cannot become {list(node.output.dims)}")
     return _move(node, "Reshape", shape=list(node.output.dims))
 
 

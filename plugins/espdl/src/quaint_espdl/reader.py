@@ -100,8 +100,8 @@ def integer_model(model: EspdlModel, chip: Chip, name: str) -> IntegerModel:
     return IntegerModel(graph.name or name, tuple(inputs), tuple(outputs), every, tensors, shapes, chip.target.domain)
 
 
-def _layers(graph: EspdlGraph, edges: Mapping[str, Edge], chip: Chip) -> list[Layer]:
-    """The nodes, each as a layer."""
+def _layers(graph: EspdlGraph, edges: dict[str, Edge], chip: Chip) -> list[Layer]:
+    """The nodes, each as a layer; corrects ``edges`` on the way."""
     layers, refused = [], []
     made = {info.name for info in graph.inputs} | {tensor.name for tensor in graph.initializers}
     for proto in graph.nodes:
@@ -112,8 +112,13 @@ def _layers(graph: EspdlGraph, edges: Mapping[str, Edge], chip: Chip) -> list[La
         node = Node(proto, edges, chip)
         try:
             layers.append(OPERATORS.get(proto.op_type, _unknown)(node))
+            node.check()
+            edges.update(node.corrected())
         except Unsupported as reason:
             refused.append(f"{node.name} ({node.op_type}): {reason}")
+        except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+            what = f"a damaged {node.op_type} ({type(error).__name__}: {error})"
+            raise QuaintError("QM104", what, where=f"node '{node.name}'") from error
     if refused:
         what = f"{len(refused)} of {len(graph.nodes)} nodes cannot be run exactly"
         raise QuaintError("QT310", what, hint=refused[0], details=refused)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quaint.errors import QuaintError
+from quaint.frontends.limits import Limits
 from quaint.integer import Layer
 from quaint.numerics import IntType, QuantParams
 from quaint_espdl.elements import DataType, EspdlTensor
@@ -145,6 +146,24 @@ class Node:
         """The first output."""
         return self.outputs[0]
 
+    def check(self) -> None:
+        """Whether all variables hold numbers that can be told of.
+
+        Raises:
+            Unsupported: if one holds others.
+            ValueError: if its scale is none.
+        """
+        for edge in (*self.inputs, *self.outputs):
+            if edge is not None and edge.tensor is None and 0 not in edge.dims:
+                _ = edge.params
+
+    def corrected(self) -> dict[str, Edge]:
+        """Outputs whose sizes the file may have wrong: what a Transpose gives, which the runtime works out."""
+        if self.op_type != "Transpose":
+            return {}
+        dims = tuple(self.input(0).dims[axis] for axis in self.attributes["perm"])
+        return {self.output.name: replace(self.output, dims=dims)}
+
     def table(self) -> Array | None:
         """The entries of the node's table; in 16 bits the runtime looks at tables only in nodes of type LUT."""
         name = self.attributes.get("lut")
@@ -190,13 +209,15 @@ def edges_of(graph: EspdlGraph) -> dict[str, Edge]:
     """Every tensor of a graph by name.
 
     Raises:
-        QuaintError: QM104 for a variable whose size the file leaves open.
+        QuaintError: QM104 for a variable whose size the file leaves open, QM131 for one that is too large.
     """
     edges: dict[str, Edge] = {}
     for info in (*graph.value_info, *graph.inputs, *graph.outputs):
         if not all(isinstance(size, int) for size in info.dims):
             raise QuaintError("QM104", f"a size is not known: {list(info.dims)}", where=f"tensor '{info.name}'")
-        edges[info.name] = Edge(info.name, tuple(map(int, info.dims)) or (1,), info.dtype, info.exponents)
+        dims = tuple(map(int, info.dims)) or (1,)
+        Limits().check_tensor(math.prod(dims) * info.dtype.numpy.itemsize, f"tensor '{info.name}'", graph.name)
+        edges[info.name] = Edge(info.name, dims, info.dtype, info.exponents)
     for tensor in graph.initializers:
         edges[tensor.name] = Edge(tensor.name, tensor.dims, tensor.dtype, tensor.exponents, tensor)
     return edges
