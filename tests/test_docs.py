@@ -177,7 +177,9 @@ def test_readme_is_short() -> None:
 def test_readme_shows_what_make_demo_runs() -> None:
     text = (ROOT / "README.md").read_text("utf-8").replace("\\\n", " ")
     shown = next(line.split()[1:] for line in text.splitlines() if line.startswith("$ quaint compare"))
-    done = subprocess.run(["make", "--no-print-directory", "-n", "demo"], check=True, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", "demo"], check=True, capture_output=True, text=True, cwd=ROOT
+    )
     command = done.stdout.replace("\\\n", " ").strip().splitlines()[-1].split()
     assert command == [f".venv/bin/{shown[0]}", *shown[1:]]
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from quaint.numerics import IntType, QuantSpec, Rounding, ScaleKind
 from quaint.target import Target
+from quaint_espdl.kernels import KERNELS
 from quaint_espdl.limits import refusals
 from quaint_espdl.patterns import PATTERNS
 
@@ -30,6 +31,7 @@ ESP32P4 = Target(
     weight_bits=(8, 16),
     activation_bits=(8, 16),
     input_dtypes=("int8", "int16"),
+    kernels=KERNELS,
     host=HOST,
     exporter="espdl",
     limits={"alignment": ALIGNMENT, "accumulator_bits": {8: 32, 16: 40}, "max_shift": {8: 24, 16: 24}},
