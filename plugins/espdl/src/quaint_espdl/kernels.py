@@ -42,6 +42,7 @@ def over_map(kernel: Callable[..., V]) -> Callable[..., V]:
     """A kernel of core on channel-last maps."""
 
     def moved(k: Arithmetic[V], x: V, **options: Any) -> V:
+        """As core's kernel, on a map whose channels come last."""
         return _channel_last(k, kernel(k, _channel_first(k, x), **options))
 
     return moved
