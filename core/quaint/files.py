@@ -52,7 +52,7 @@ class OutputFolder:
     def __enter__(self) -> Self:
         refuse_inputs([self.path], self._protect)
         with ExitStack() as stack:
-            stack.enter_context(terminate_as_exit())
+            self._obey_signals = stack.enter_context(terminate_as_exit())
             with _unwritable_is_qi602(self.path):
                 stack.enter_context(_made(self.path))
                 stack.enter_context(locked(self.path))
@@ -68,6 +68,7 @@ class OutputFolder:
     ) -> None:
         with self._stack:
             if error is None:
+                self._obey_signals()
                 with _unwritable_is_qi602(self.path):
                     self._commit()
             elif isinstance(error, OSError) and error.errno in DISK_FULL:

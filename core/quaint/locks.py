@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quaint.errors import QuaintError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import FrameType
 
@@ -65,28 +65,34 @@ def open_locked(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def terminate_as_exit() -> Iterator[None]:
+def terminate_as_exit() -> Iterator[Callable[[], None]]:
     """SIGTERM unwinds the block, as Ctrl-C does, and ends the process with status 143.
 
-    Only where nobody else handles the signal, and in the main thread, as signals are Python's there. An exception that a
-    handler raises is lost where Python happens to be closing a generator: the end of the block raises it again.
+    Only where nobody else handles the signals, and in the main thread, as signals are Python's there. An exception that a
+    handler raises is lost where Python happens to be closing a generator: the function that the block is given raises it again
+    if need be, and so does the end of the block.
     """
-    mine = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    received: list[int] = []
+    received: list[BaseException] = []
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        raise SystemExit(128 + number)
+        received.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
+        raise received[-1]
 
-    if mine:
-        signal.signal(signal.SIGTERM, leave)
+    def obey() -> None:
+        if received:
+            raise received[0]
+
+    defaults: dict[int, Any] = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    main = threading.current_thread() is threading.main_thread()
+    mine = [number for number, default in defaults.items() if main and signal.getsignal(number) is default]
+    for number in mine:
+        signal.signal(number, leave)
     try:
-        yield
+        yield obey
     finally:
-        if mine:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if received:
-        raise SystemExit(128 + received[0])
+        for number in mine:
+            signal.signal(number, defaults[number])
+    obey()
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
