@@ -38,7 +38,6 @@ class FloatModel:
         options.log_severity_level = 4  # what it would print is in the error that it raises
         if threads:
             options.intra_op_num_threads = threads
-        self._entering = {name: name for name in self.inputs}
         with _failure_is_qm161():
             self._session = ort.InferenceSession(self._serialize(model), options, providers=["CPUExecutionProvider"])
         batch = graph.inputs[0].shape[0] if graph.inputs and graph.inputs[0].shape else None

@@ -233,17 +233,3 @@ class FixedPoint:
         """The real values, float64."""
         real: Floats = np.ldexp(np.asarray(self.values, np.float64), -np.asarray(self.frac_bits))
         return real
-
-
-@dataclass(frozen=True, eq=False)
-class Requantize:
-    """Accumulator to output: ``saturate(round(acc * multiplier * 2**-shift) + zero_point)``.
-
-    An integer ``multiplier`` is applied exactly. A float32 one is applied as the two IEEE operations of a runtime that
-    works in float32: the accumulator rounded to float32, times the multiplier rounded to float32 (``shift`` is 0 then).
-    """
-
-    multiplier: NDArray[Any]
-    shift: Ints
-    rounding: Rounding
-    dtype: IntType

@@ -237,7 +237,8 @@ class Table(Pattern):
         source, out = context.edges(block)
         integers = np.arange(source.dtype.low, source.dtype.high + 1)
         table = out.quantize(apply(block, source.dequantize(integers)), context.target.rounding)
-        return Layer("lookup", block.inputs, block.outputs, {"table": table}, {"low": source.dtype.low})
+        constants = {"table": table.astype(out.dtype.storage)}
+        return Layer("lookup", block.inputs, block.outputs, constants, {"low": source.dtype.low})
 
 
 #: Everything in the order in which it is tried: the longest first.
