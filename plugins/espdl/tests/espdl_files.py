@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quaint.quantized import Quantized
-from quaint_espdl.chips import by_name
-from quaint_espdl.elements import DataType, EspdlGraph, EspdlModel, EspdlNode, EspdlTensor, ValueInfo
-from quaint_espdl.reader import integer_model
+from quaint_espdl.file.elements import DataType, EspdlGraph, EspdlModel, EspdlNode, EspdlTensor, ValueInfo
+from quaint_espdl.reading.chips import by_name
+from quaint_espdl.reading.reader import integer_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

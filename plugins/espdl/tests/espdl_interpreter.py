@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from quaint_espdl.layout import WeightKind, unpack
+from quaint_espdl.file.layout import WeightKind, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from quaint_espdl.elements import EspdlModel, EspdlNode
+    from quaint_espdl.file.elements import EspdlModel, EspdlNode
 
     Array = NDArray[Any]
 

@@ -15,10 +15,10 @@ from quaint.config import Config
 from quaint.pipeline import quantize
 from quaint.quantized import Quantized
 from quaint_espdl import targets
-from quaint_espdl.chips import by_name
-from quaint_espdl.container import read
-from quaint_espdl.exporter import export
-from quaint_espdl.reader import integer_model
+from quaint_espdl.file.container import read
+from quaint_espdl.reading.chips import by_name
+from quaint_espdl.reading.reader import integer_model
+from quaint_espdl.writing.exporter import export
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quaint.target import Target
-    from quaint_espdl.elements import EspdlModel
+    from quaint_espdl.file.elements import EspdlModel
 
     Array = NDArray[Any]
 

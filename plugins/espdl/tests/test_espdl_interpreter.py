@@ -9,12 +9,12 @@ import pytest
 from espdl_interpreter import OPERATIONS, Interpreter
 from espdl_proof import DATA
 
-from quaint_espdl.container import read
+from quaint_espdl.file.container import read
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from quaint_espdl.elements import EspdlModel
+    from quaint_espdl.file.elements import EspdlModel
 
 FILES = sorted(DATA.glob("espdl_golden/esp32[ps]*/*.espdl"))
 

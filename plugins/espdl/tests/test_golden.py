@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from espdl_proof import DATA
 
-from quaint_espdl.reader import load
+from quaint_espdl.reading.reader import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @impl
 def quaint_frontends() -> Iterable[Lazy]:
     """The files that ESP-DL loads, as models that run."""
-    yield Lazy(".espdl", "quaint_espdl.reader:load", "ESP-DL, quantized: runs with the chip's integers")
+    yield Lazy(".espdl", "quaint_espdl.reading.reader:load", "ESP-DL, quantized: runs with the chip's integers")
 
 
 @impl
@@ -31,4 +31,4 @@ def quaint_targets() -> Iterable[Lazy]:
 @impl
 def quaint_exporters() -> Iterable[Lazy]:
     """The files that ESP-DL loads."""
-    yield Lazy("espdl", "quaint_espdl.exporter:export", ".espdl, .info and .json")
+    yield Lazy("espdl", "quaint_espdl.writing.exporter:export", ".espdl, .info and .json")

@@ -1,0 +1,86 @@
+"""Maxima and averages over windows, lowered to core's kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quaint import graph
+from quaint.integer import Layer
+from quaint.layers.kernels import window_counts
+from quaint.layers.output import requantization
+from quaint.layers.products import WINDOW, attributes
+from quaint.patterns import Builder, Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quaint.lower import Lowering
+    from quaint.numerics import QuantParams
+    from quaint.patterns import Block, CheckContext
+from quaint.layers.sharing import Passive
+
+
+class MaxPool(Passive):
+    """Max pooling."""
+
+    def pattern(self, op: Builder, x: Any) -> Any:
+        return op.MaxPool(x)
+
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
+        found = attributes(block, "MaxPool", ("kernel_shape", *WINDOW, "ceil_mode"))
+        return Layer("max_pool", block.inputs, block.outputs, {}, found | {"ceil_mode": bool(found["ceil_mode"])})
+
+
+class Averaging(Pattern):
+    """What average poolings share: the division by the area belongs to the requantization."""
+
+    def average(
+        self, context: Lowering, source: QuantParams, area: Any, out: QuantParams
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Constants and attributes from a sum over ``area`` pixels to the output."""
+        return requantization(context.target, np.asarray(source.scale / area), out)
+
+
+class AveragePool(Averaging):
+    """Average pooling; borders are counted or not, as ONNX says."""
+
+    def pattern(self, op: Builder, x: Any) -> Any:
+        return op.AveragePool(x)
+
+    def check(self, context: CheckContext, block: Block, **_: Any) -> bool:
+        steps = graph.attribute(block.nodes[0], "dilations", ())
+        return all(step == 1 for step in steps) or context.fail("dilated average pooling")
+
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
+        source, out = context.edges(block)
+        found = attributes(block, "AveragePool", ("kernel_shape", "strides", "pads", "ceil_mode"))
+        found["ceil_mode"] = bool(found["ceil_mode"])
+        stage, attrs = self.average(context, source, self.area(block, context), out)
+        attrs |= found | {"input_zero_point": int(source.zero_point)}
+        return Layer("average_pool", block.inputs, block.outputs, stage, attrs)
+
+    def area(self, block: Block, context: Lowering) -> Any:
+        """Pixels that a window averages: a number, or one for each position of the map."""
+        found = attributes(block, "AveragePool", ("kernel_shape", "strides", "pads", "count_include_pad", "ceil_mode"))
+        size = [int(n or 0) for n in context.shape(block.inputs[0])[2:]]
+        counts = window_counts(
+            size, found["kernel_shape"], found["strides"], found["pads"], ceil_mode=bool(found["ceil_mode"])
+        )
+        whole = int(np.prod(found["kernel_shape"]))
+        return float(whole) if found["count_include_pad"] or (counts == whole).all() else counts.astype(np.float64)
+
+
+class GlobalAveragePool(Averaging):
+    """Average over the whole map."""
+
+    def pattern(self, op: Builder, x: Any) -> Any:
+        return op.GlobalAveragePool(x)
+
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
+        source, out = context.edges(block)
+        area = float(np.prod([int(n or 0) for n in context.shape(block.inputs[0])[2:]]))
+        stage, attrs = self.average(context, source, area, out)
+        attrs |= {"input_zero_point": int(source.zero_point)}
+        return Layer("global_average_pool", block.inputs, block.outputs, stage, attrs)

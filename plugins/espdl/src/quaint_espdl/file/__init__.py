@@ -1,0 +1,1 @@
+"""The file: its elements, its bytes, its layouts."""

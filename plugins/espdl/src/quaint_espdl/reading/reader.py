@@ -1,0 +1,177 @@
+"""Files of the runtime as integer models that give the same integers, in the file's own layout: channel last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quaint.errors import QuaintError
+from quaint.frontends.limits import Limits
+from quaint.integer import DEQUANTIZER, INPUT_QUANTIZER, IntegerModel, Layer
+from quaint.quantized import Quantized
+from quaint_espdl.file.container import read
+from quaint_espdl.file.describe import describe
+from quaint_espdl.limits import CHANNELS, reach
+from quaint_espdl.reading.chips import by_name, guess
+from quaint_espdl.reading.elementwise import ELEMENTWISE
+from quaint_espdl.reading.movement import MOVEMENT
+from quaint_espdl.reading.products import PRODUCTS
+from quaint_espdl.reading.reductions import REDUCED
+from quaint_espdl.reading.view import Edge, Node, Unsupported, edges_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from quaint_espdl.file.elements import EspdlGraph, EspdlModel
+    from quaint_espdl.reading.chips import Chip
+
+OPERATORS: dict[str, Callable[[Node], Layer]] = {**PRODUCTS, **ELEMENTWISE, **MOVEMENT, **REDUCED}
+
+
+class Reader:
+    """The front end of ``.espdl`` files."""
+
+    #: What is read needs no quantization any more.
+    quantized = True
+
+    def __call__(self, source: str | Path, *, chip: str | None = None) -> Quantized:
+        """A file as an integer model; tensors have the names and the layout that they have in the file.
+
+        Args:
+            source: the file.
+            chip: the chip that it is for; what the file says, or else suggests, if None (see ``chips.guess``).
+
+        Raises:
+            QuaintError: QM101 or QM104 for a file that cannot be read, QT300 for an unknown chip, QT310 for nodes that
+                cannot be run exactly, each listed with the reason.
+        """
+        path = Path(source)
+        model = _open(path)
+        found, doubt = (by_name(chip), None) if chip else guess(model, path.stem)
+        integer = integer_model(model, found, path.stem)
+        noted = [*([doubt] if doubt else []), *_warnings(integer, model, found)]
+        return Quantized(integer, found.target, warnings=tuple(noted))
+
+    def describe(self, path: str | Path) -> dict[str, Any]:
+        """What is in a file, as plain data."""
+        return describe(_open(Path(path)))
+
+
+load = Reader()
+
+
+def _open(path: Path) -> EspdlModel:
+    try:
+        Limits().check_model(path.stat().st_size, str(path))
+        data = path.read_bytes()
+    except OSError as error:
+        raise QuaintError("QM101", f"cannot be read: {error.strerror}", where=str(path.resolve())) from error
+    return read(data, where=str(path))
+
+
+def integer_model(model: EspdlModel, chip: Chip, name: str) -> IntegerModel:
+    """A model as layers on a chip.
+
+    Args:
+        model: from a file.
+        chip: whose arithmetic it has.
+        name: what to call it where the file does not say.
+
+    Raises:
+        QuaintError: QT310 for nodes that cannot be run exactly, QM104 for a damaged graph.
+    """
+    graph = model.graph
+    edges = edges_of(graph)
+    layers = _layers(graph, edges, chip)
+    inputs, outputs = ([info.name for info in infos] for infos in (graph.inputs, graph.outputs))
+    twins = {key: _twin(key, edges) for key in (*inputs, *outputs) if not edges[key].is_real}
+    renamed = [_renamed(layer, twins) for layer in layers]
+    entering = [_quantizer(edges[key], twins[key], chip) for key in inputs if key in twins]
+    leaving = [_dequantizer(edges[key], twins[key]) for key in outputs if key in twins]
+    known = [*inputs, *(key for layer in layers for key in layer.outputs)]
+    tensors = {twins.get(key, key): params for key in known if (params := edges[key].params) is not None}
+    shapes = {called: edges[key].dims for key in known for called in (key, twins.get(key, key))}
+    every = (*entering, *renamed, *leaving)
+    return IntegerModel(graph.name or name, tuple(inputs), tuple(outputs), every, tensors, shapes, chip.target.domain)
+
+
+def _layers(graph: EspdlGraph, edges: dict[str, Edge], chip: Chip) -> list[Layer]:
+    """The nodes, each as a layer; corrects ``edges`` on the way."""
+    layers, refused = [], []
+    made = {info.name for info in graph.inputs} | {tensor.name for tensor in graph.initializers}
+    for proto in graph.nodes:
+        for name in filter(None, (*proto.inputs, *proto.outputs)):
+            if name not in edges or (name not in made and name not in proto.outputs):
+                raise QuaintError("QM104", f"nothing is known of tensor '{name}'", where=f"node '{proto.name}'")
+        made.update(proto.outputs)
+        node = Node(proto, edges, chip)
+        try:
+            layers.append(OPERATORS.get(proto.op_type, _unknown)(node))
+            node.check()
+            edges.update(node.corrected())
+        except Unsupported as reason:
+            refused.append(f"{node.name} ({node.op_type}): {reason}")
+        except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+            what = f"a damaged {node.op_type} ({type(error).__name__}: {error})"
+            raise QuaintError("QM104", what, where=f"node '{node.name}'") from error
+    if refused:
+        what = f"{len(refused)} of {len(graph.nodes)} nodes cannot be run exactly"
+        raise QuaintError("QT310", what, hint=refused[0], details=refused)
+    return layers
+
+
+def _unknown(node: Node) -> Layer:
+    raise Unsupported(f"{node.op_type} is not among the operators that can be run")
+
+
+def _twin(name: str, edges: Mapping[str, Edge]) -> str:
+    """The name of the integers behind an input or output, which people may also give and get as reals."""
+    twin = f"{name}_int"
+    while twin in edges:
+        twin += "_"
+    return twin
+
+
+def _renamed(layer: Layer, twins: Mapping[str, str]) -> Layer:
+    inputs, outputs = (tuple(twins.get(name, name) for name in names) for names in (layer.inputs, layer.outputs))
+    return replace(layer, inputs=inputs, outputs=outputs)
+
+
+def _quantizer(edge: Edge, twin: str, chip: Chip) -> Layer:
+    kind = edge.integers
+    constants: dict[str, NDArray[Any]] = {
+        "factor": np.asarray(1 / edge.scale, np.float32),
+        "zero_point": np.zeros((), np.int64),
+    }
+    attributes = {"low": kind.low, "high": kind.high, "rounding": str(chip.rounding)}
+    return Layer(INPUT_QUANTIZER, (edge.name,), (twin,), constants, attributes, f"{edge.name}_quantizer")
+
+
+def _dequantizer(edge: Edge, twin: str) -> Layer:
+    constants: dict[str, NDArray[Any]] = {
+        "scale": np.asarray(edge.scale, np.float32),
+        "zero_point": np.zeros((), np.int64),
+    }
+    return Layer(DEQUANTIZER, (twin,), (edge.name,), constants, {}, f"{edge.name}_dequantizer")
+
+
+def _warnings(integer: IntegerModel, model: EspdlModel, chip: Chip) -> Iterator[str]:
+    """What the simulators do not show: accumulators that may saturate or overflow on the chip, state between calls."""
+    for layer in integer.layers:
+        core = layer.op.lower()
+        if core not in CHANNELS:
+            continue
+        kind = integer.tensors[layer.inputs[0]].dtype
+        bits = chip.target.limits["accumulator_bits"][kind.bits]
+        channels = reach(replace(layer, op=core), kind.low, kind.high)
+        count = int((channels >= 1 << (bits - 1)).sum())
+        if count:
+            reached = f"{count} of {channels.size} channels can exceed the {bits}-bit accumulator on extreme inputs"
+            yield f"layer {layer.name!r}: {reached}"
+    if any(node.op_type == "StreamingCache" for node in model.graph.nodes):
+        yield "the model keeps frames from one call to the next; here every call is the first, with zeros before it"

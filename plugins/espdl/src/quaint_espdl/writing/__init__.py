@@ -1,0 +1,1 @@
+"""An integer model to the file for the chip."""
