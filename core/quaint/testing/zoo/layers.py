@@ -1,117 +1,62 @@
-"""A zoo of small float models: each layer that edge chips tend to have, in its variants, and a few whole networks."""
+"""Layers that most chips have, one model each, and a few whole networks."""
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from quaint.suggest import did_you_mean
-from quaint.testing.builder import Builder
+from quaint.testing.zoo.registry import model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from quaint.testing.builder import Builder
 
-    import numpy as np
-    import onnx
-    from numpy.typing import NDArray
-
-SAMPLES = 32
 SAME = [1, 1, 1, 1]
-
-_MAKERS: dict[str, Callable[[Builder], tuple[str, ...]]] = {}
-
-
-@dataclass(frozen=True, eq=False)
-class ZooModel:
-    """A float model with samples for it.
-
-    Args:
-        name: its name in the zoo.
-        model: opset 18, float32, with a symbolic batch.
-        samples: input name -> float32 array of ``SAMPLES`` samples.
-    """
-
-    name: str
-    model: onnx.ModelProto
-    samples: dict[str, NDArray[np.float32]]
-
-
-def names() -> tuple[str, ...]:
-    """Names of all models, the simplest first."""
-    return tuple(_MAKERS)
-
-
-@functools.cache
-def load(name: str) -> ZooModel:
-    """A model by name; the same bytes every time.
-
-    Raises:
-        KeyError: for an unknown name, listing the known ones.
-    """
-    if name not in _MAKERS:
-        raise KeyError(f"no model {name!r} in the zoo; {did_you_mean(name, _MAKERS)}")
-    builder = Builder(name)
-    outputs = _MAKERS[name](builder)
-    return ZooModel(name, builder.build(*outputs), builder.samples(SAMPLES))
-
-
-def _model(maker: Callable[[Builder], str | tuple[str, ...]]) -> Callable[[Builder], str | tuple[str, ...]]:
-    """Register a model under its function's name."""
-
-    def make(builder: Builder) -> tuple[str, ...]:
-        made = maker(builder)
-        return (made,) if isinstance(made, str) else made
-
-    _MAKERS[maker.__name__] = make
-    return maker
 
 
 # single layers -------------------------------------------------------------------------------------------------------
-@_model
+@model
 def conv(b: Builder) -> str:
     """3x3 convolution without borders."""
     return b.conv(b.input(3, 8, 8), (3, 4))
 
 
-@_model
+@model
 def conv_relu(b: Builder) -> str:
     """3x3 convolution with ReLU."""
     return b.op("Relu", b.conv(b.input(3, 8, 8), (3, 4), pads=SAME))
 
 
-@_model
+@model
 def conv_pointwise(b: Builder) -> str:
     """1x1 convolution with ReLU6."""
     x = b.conv(b.input(3, 8, 8), (3, 8), (1, 1))
     return b.op("Clip", x, b.constant(0.0), b.constant(6.0))
 
 
-@_model
+@model
 def conv_strides(b: Builder) -> str:
     """Strides of 2 and borders on one side only."""
     return b.op("Relu", b.conv(b.input(3, 9, 9), (3, 4), strides=[2, 2], pads=[0, 0, 1, 1]))
 
 
-@_model
+@model
 def conv_dilations(b: Builder) -> str:
     """Dilated convolution."""
     return b.op("Relu", b.conv(b.input(3, 9, 9), (3, 4), dilations=[2, 2], pads=[2, 2, 2, 2]))
 
 
-@_model
+@model
 def conv_groups(b: Builder) -> str:
     """Two groups."""
     return b.op("Relu", b.conv(b.input(4, 8, 8), (4, 6), group=2, pads=SAME))
 
 
-@_model
+@model
 def conv_kernel(b: Builder) -> str:
     """A kernel that is wider than high."""
     return b.op("Relu", b.conv(b.input(2, 7, 9), (2, 4), (1, 5), pads=[0, 2, 0, 2]))
 
 
-@_model
+@model
 def conv_depthwise(b: Builder) -> str:
     """A kernel of its own for each channel, then 1x1."""
     x = b.op("Relu", b.conv(b.input(3, 8, 8), (3, 8), pads=SAME))
@@ -119,46 +64,46 @@ def conv_depthwise(b: Builder) -> str:
     return b.op("Relu", b.conv(x, (8, 4), (1, 1)))
 
 
-@_model
+@model
 def conv_1d(b: Builder) -> str:
     """Two convolutions over time."""
     x = b.op("Relu", b.conv(b.input(4, 16), (4, 8), (3,), pads=[1, 1]))
     return b.op("Relu", b.conv(x, (8, 4), (5,), strides=[2]))
 
 
-@_model
+@model
 def conv_transpose(b: Builder) -> str:
     """Doubles the map."""
     x = b.op("Relu", b.conv(b.input(3, 6, 6), (3, 4), pads=SAME))
     return b.op("Relu", b.conv_transpose(x, (4, 3), (3, 3), strides=[2, 2], pads=SAME, output_padding=[1, 1]))
 
 
-@_model
+@model
 def gemm(b: Builder) -> str:
     """A dense layer."""
     return b.gemm(b.input(12), 12, 5)
 
 
-@_model
+@model
 def matmul(b: Builder) -> str:
     """Product over the last axis of a sequence, with a bias."""
     x = b.op("MatMul", b.input(6, 8), b.weights(8, 5, fan_in=8))
     return b.op("Add", x, b.weights(5, fan_in=16))
 
 
-@_model
+@model
 def relu(b: Builder) -> str:
     """ReLU by itself."""
     return b.op("Relu", b.input(3, 6, 6))
 
 
-@_model
+@model
 def clip(b: Builder) -> str:
     """Clip by itself, to bounds inside the range."""
     return b.op("Clip", b.input(3, 6, 6), b.constant(-0.5), b.constant(0.75))
 
 
-@_model
+@model
 def add(b: Builder) -> str:
     """Sum of two branches."""
     x = b.input(3, 6, 6)
@@ -166,14 +111,14 @@ def add(b: Builder) -> str:
     return b.op("Add", left, right)
 
 
-@_model
+@model
 def add_input(b: Builder) -> str:
     """A residual around the first layer: the model's input is added."""
     x = b.input(4, 6, 6)
     return b.op("Relu", b.op("Add", b.conv(x, (4, 4), pads=SAME), x))
 
 
-@_model
+@model
 def concat(b: Builder) -> str:
     """Two branches of different ranges, joined along the channels."""
     x = b.input(3, 6, 6)
@@ -182,7 +127,7 @@ def concat(b: Builder) -> str:
     return b.op("Relu", b.conv(b.op("Concat", left, right, axis=1), (6, 4), (1, 1)))
 
 
-@_model
+@model
 def maxpool(b: Builder) -> str:
     """2x2 max pooling, then 3x3 with a stride of 1 and borders."""
     x = b.op("Relu", b.conv(b.input(3, 8, 8), (3, 4), pads=SAME))
@@ -190,7 +135,7 @@ def maxpool(b: Builder) -> str:
     return b.op("MaxPool", x, kernel_shape=[3, 3], pads=SAME)
 
 
-@_model
+@model
 def avgpool(b: Builder) -> str:
     """2x2 average pooling, then 3x3 with borders that do not count."""
     x = b.op("Relu", b.conv(b.input(3, 8, 8), (3, 4), pads=SAME))
@@ -198,14 +143,14 @@ def avgpool(b: Builder) -> str:
     return b.op("AveragePool", x, kernel_shape=[3, 3], pads=SAME)
 
 
-@_model
+@model
 def global_average(b: Builder) -> str:
     """Average over the map."""
     x = b.op("Relu", b.conv(b.input(3, 7, 7), (3, 4), pads=SAME))
     return b.op("GlobalAveragePool", x)
 
 
-@_model
+@model
 def moves(b: Builder) -> str:
     """Transpose, Reshape and Flatten on the way to a dense layer."""
     x = b.op("Relu", b.conv(b.input(3, 4, 6), (3, 4), pads=SAME))
@@ -214,13 +159,13 @@ def moves(b: Builder) -> str:
     return b.gemm(b.op("Flatten", x), 96, 5)
 
 
-@_model
+@model
 def sigmoid(b: Builder) -> str:
     """A function that many chips have as a table."""
     return b.op("Sigmoid", b.conv(b.input(3, 6, 6), (3, 4), pads=SAME))
 
 
-@_model
+@model
 def hard_swish(b: Builder) -> str:
     """Hard swish on a feature map."""
     return b.op("HardSwish", b.conv(b.input(3, 6, 6), (3, 4), pads=SAME))
@@ -232,14 +177,14 @@ def _head(b: Builder, x: str, channels: int) -> str:
     return b.gemm(b.op("Flatten", b.op("GlobalAveragePool", x)), channels, 5)
 
 
-@_model
+@model
 def softmax_head(b: Builder) -> str:
     """Probabilities."""
     x = b.op("Relu", b.conv(b.input(3, 8, 8), (3, 8), strides=[2, 2], pads=SAME))
     return b.op("Softmax", _head(b, x, 8), axis=1)
 
 
-@_model
+@model
 def two_inputs(b: Builder) -> str:
     """A map and a vector, joined in a dense layer."""
     x = b.op("Relu", b.conv(b.input(3, 6, 6, name="image"), (3, 4), strides=[2, 2], pads=SAME))
@@ -247,14 +192,14 @@ def two_inputs(b: Builder) -> str:
     return b.gemm(b.op("Concat", b.op("Flatten", x), y, axis=1), 40, 5)
 
 
-@_model
+@model
 def two_outputs(b: Builder) -> tuple[str, str]:
     """Classes and a map from one trunk."""
     x = b.op("Relu", b.conv(b.input(3, 8, 8), (3, 6), pads=SAME))
     return _head(b, x, 6), b.conv(x, (6, 2), (1, 1))
 
 
-@_model
+@model
 def small_cnn(b: Builder) -> str:
     """Three convolutions, pooling, a dense layer."""
     x = b.op("Relu", b.conv(b.input(3, 16, 16), (3, 8), pads=SAME))
@@ -264,7 +209,7 @@ def small_cnn(b: Builder) -> str:
     return _head(b, x, 12)
 
 
-@_model
+@model
 def residual_cnn(b: Builder) -> str:
     """Two residual blocks, one of them with a projection."""
     x = b.op("Relu", b.conv(b.input(3, 12, 12), (3, 6), pads=SAME))
