@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quaint.testing.builder import Builder
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from quaint.testing.builder import Builder
 
 #: Name -> what draws the model.
 MAKERS: dict[str, Callable[[Builder], tuple[str, ...]]] = {}
