@@ -36,6 +36,7 @@ class FloatModel:
         self.inputs = tuple(value.name or "" for value in graph.inputs)
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what it would print is in the error that it raises
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others compute meanwhile
         if threads:
             options.intra_op_num_threads = threads
         with _failure_is_qm161():

@@ -2,11 +2,12 @@
 
 A bin is ``2**exponent`` wide and holds ``trunc(x / width)``. If a value lies outside, the width doubles as often as it
 takes, and bins merge: ``trunc(trunc(x / w) / 2) == trunc(x / 2w)``, so the result is what the final width would have given
-from the start. Scaling by a power of two is exact in float32; nothing is sampled, nothing interpolated.
+from the start. Scaling by a power of two is exact in float32; nothing is interpolated.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _CHUNK = 1 << 16  # values at a time: the passes over them then stay in the cache
+_ENOUGH = 1 << 13  # values of one sample: more of them say nothing new about how they are distributed
 _NARROWEST = -100  # exponent: float32 can still scale by its inverse
 
 
@@ -86,16 +88,17 @@ class Histogram:
 class HistogramObserver(MinMax):
     """Base of the observers that clip: extremes and a histogram of everything seen.
 
-    The histogram has 8192 bins on either side of zero; 2048 in each channel if there is an ``axis``.
+    The histogram has 8192 bins on either side of zero; 2048 in each channel if there is an ``axis``. Of a sample of more
+    than 8192 values it counts every k-th, k being the same whatever the batch; the extremes are those of all values.
     """
 
     _histogram: Histogram | None = None
 
     def observe(self, batch: Array) -> None:
-        """Count every value; reals as float32."""
+        """Count the values; reals as float32."""
         batch = np.asarray(batch, np.float32)
         super().observe(batch)
-        values = self.rows(batch)
+        values = self.rows(batch if self.axis is not None else _thinned(batch))
         if self._histogram is None:
             self._histogram = Histogram(len(values), 8192 if self.axis is None else 2048)
         low, high = self.extremes()
@@ -123,3 +126,12 @@ class HistogramObserver(MinMax):
             self.shaped(np.where(-low >= high, -threshold, np.clip(low, -threshold, threshold))),
             self.shaped(np.where(high >= -low, threshold, np.clip(high, -threshold, threshold))),
         )
+
+
+def _thinned(batch: Array) -> Array:
+    """Every k-th value of each sample, about ``_ENOUGH``; k has no divisor in common with the axes, so it meets all channels."""
+    size = math.prod(batch.shape[1:])
+    step = max(size // _ENOUGH, 1)
+    while math.gcd(step, size) != 1:
+        step += 1
+    return batch.reshape(len(batch), size)[:, ::step]
