@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import startup, throughput
+from benchmarks import esp_ppq, startup, throughput
 
-for measure in (startup.measure, throughput.measure):
+for measure in (startup.measure, throughput.measure, esp_ppq.measure):
     for line in measure():
         print(line, flush=True)

@@ -59,7 +59,7 @@ class Header:
 
 
 class NpyFile:
-    """An ``.npy`` file, read through a memory map."""
+    """An ``.npy`` file."""
 
     def __init__(self, path: Path) -> None:
         self._path, self.where = path, str(path)
@@ -69,8 +69,13 @@ class NpyFile:
         self.shape, self.dtype = self._header.shape, self._header.dtype
 
     def read(self, rows: int) -> Iterator[Array]:
-        """Views into the map."""
-        return slices(_mapped(self._path, self._header), rows)
+        """Arrays of their own, or views into a memory map where the samples are not consecutive."""
+        if self._header.fortran:
+            yield from slices(_mapped(self._path, self._header), rows)
+            return
+        with self._path.open("rb") as stream:
+            stream.seek(self._header.offset)
+            yield from _rows(stream, self._header, rows)
 
 
 class NpzMember:
@@ -96,13 +101,7 @@ class NpzMember:
                 yield from self._spooled(stream, rows)
                 return
             stream.read(self._header.offset)
-            row_bytes = self._header.nbytes // self.shape[0]
-            for start in range(0, self.shape[0], rows):
-                count = min(rows, self.shape[0] - start)
-                data = stream.read(count * row_bytes)
-                if len(data) != count * row_bytes:
-                    raise EOFError(f"ends at sample {start + len(data) // row_bytes}")
-                yield np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
+            yield from _rows(stream, self._header, rows)
 
     def _spooled(self, stream: IO[bytes], rows: int) -> Iterator[Array]:
         with tempfile.TemporaryFile() as spool:
@@ -155,6 +154,18 @@ def npz_keys(path: Path) -> list[str]:
     if foreign:
         raise QuaintError("QC221", f"not an .npz: the member '{foreign[0]}' is no array", where=where)
     return [name.removesuffix(".npy") for name in names]
+
+
+def _rows(stream: IO[bytes], header: Header, rows: int) -> Iterator[Array]:
+    """The samples of a stream that stands at its data, ``rows`` at a time."""
+    total, *shape = header.shape
+    row_bytes = header.nbytes // max(total, 1)
+    for start in range(0, total, rows):
+        count = min(rows, total - start)
+        data = stream.read(count * row_bytes)
+        if len(data) != count * row_bytes:
+            raise EOFError(f"ends at sample {start + len(data) // max(row_bytes, 1)}")
+        yield np.frombuffer(data, header.dtype).reshape(count, *shape)
 
 
 def _mapped(file: Path | IO[bytes], header: Header) -> Array:

@@ -1,0 +1,1 @@
+"""Programs that are measured beside ours; each runs as a process of its own."""
