@@ -190,3 +190,14 @@ def test_example_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert {"esp32p4", "akida1"} <= {line.split()[0] for line in done.stdout.splitlines()}
     assert (tmp_path / "esp32p4" / "digits.esp32p4.espdl").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "needed"), [("from_onnx", "numpy"), ("from_pytorch", "torch"), ("from_keras", "keras")]
+)
+def test_example_for_a_chip_runs(script: str, needed: str, tmp_path: Path) -> None:
+    pytest.importorskip(needed)
+    command = [sys.executable, str(ROOT / "examples" / "espdl" / f"{script}.py"), "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out").glob("*.espdl"))) == 1
