@@ -209,6 +209,19 @@ def defaults() -> str:
     return table(("target", *columns), rows)
 
 
+def options() -> str:
+    """A table of the options of each target; targets that share them stand in one row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for name in registry().names("quaint_targets"):
+        for option, about in registry().get("quaint_targets", name).options.items():
+            choices = ", ".join(map(str, about.choices)) or type(about.default).__name__
+            default = str(about.default) or "none"
+            rows.setdefault((f"`{option}`", choices, default, about.help), []).append(f"`{name}`")
+    return table(
+        ("option", "values", "default", "meaning", "targets"), [(*row, ", ".join(t)) for row, t in rows.items()]
+    )
+
+
 def listed(items: Any) -> str:
     """``2, 4, 8``."""
     return ", ".join(map(str, items))
@@ -241,6 +254,7 @@ def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 GENERATED = {
     "help": help_text,
     "targets": targets,
+    "options": options,
     "formats": formats,
     "rules": rules,
     "layers": layers,

@@ -138,3 +138,42 @@ def pool(
                 values.append(int(x[(n, c, *at)]))
         result[(n, c, *place)] = reduce(values)
     return result
+
+
+def saturated(start: int, products: Any, low: int, high: int) -> int:
+    """``start`` and products added one by one, within limits at any time."""
+    total = min(max(int(start), int(low)), int(high))
+    for product in products:
+        total = min(max(total + int(product), int(low)), int(high))
+    return total
+
+
+def saturating_conv(
+    x: Array,
+    weight: Array,
+    start: Array,
+    low: Array,
+    high: Array,
+    *,
+    strides: Sequence[int],
+    pads: Sequence[int],
+    dilations: Sequence[int],
+    group: int,
+) -> Array:
+    """A convolution that saturates after every product: by the kernel's positions, then by the input channels."""
+    rank = len(strides)
+    x = np.pad(x, [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
+    per_group, channels = len(weight) // group, weight.shape[1]
+    extents = [(n - 1) * d + 1 for n, d in zip(weight.shape[2:], dilations, strict=True)]
+    steps = [(n - extent) // s + 1 for n, extent, s in zip(x.shape[2:], extents, strides, strict=True)]
+    out = np.empty((len(x), len(weight), *steps), object)
+    for sample, channel, *place in np.ndindex(*out.shape):
+        products = []
+        for position in np.ndindex(*weight.shape[2:]):
+            at = [o * s + p * d for o, s, p, d in zip(place, strides, position, dilations, strict=True)]
+            first = channel // per_group * channels
+            products += [
+                int(x[(sample, first + c, *at)]) * int(weight[(channel, c, *position)]) for c in range(channels)
+            ]
+        out[(sample, channel, *place)] = saturated(start[channel], products, low[channel], high[channel])
+    return out

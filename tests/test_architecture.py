@@ -57,7 +57,7 @@ STAGES = {
     *("frontends", "canonicalize", "partition", "samples", "observers", "calibrate", "specs", "quantizers", "lower"),
     *("layers", "simulators", "patterns", "integer", "target"),
 }
-JOINTS = {"pipeline", "quantized", "saved", "comparison", "report", "testing", "cli"}
+JOINTS = {"pipeline", "quantized", "saved", "comparison", "mixed_precision", "verification", "report", "testing", "cli"}
 
 
 def parsed(file: Path) -> ast.Module:

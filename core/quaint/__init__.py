@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from quaint.comparison import compare as compare
     from quaint.config import Config as Config
     from quaint.errors import QuaintError as QuaintError
+    from quaint.mixed_precision import search as search
     from quaint.numerics import FixedPoint as FixedPoint
     from quaint.pipeline import quantize as quantize
     from quaint.quantized import Quantized as Quantized
@@ -23,9 +24,10 @@ _WHERE = {
     "compare": "quaint.comparison",
     "load": "quaint.saved",
     "quantize": "quaint.pipeline",
+    "search": "quaint.mixed_precision",
 }
 
-__all__ = ["Config", "FixedPoint", "QuaintError", "Quantized", "compare", "load", "quantize"]
+__all__ = ["Config", "FixedPoint", "QuaintError", "Quantized", "compare", "load", "quantize", "search"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quaint.numerics import Rounding
 
     Constant = NDArray[np.int64] | int
+    Floats = NDArray[Any] | np.floating[Any]
 
 V = TypeVar("V")
 
@@ -60,6 +61,27 @@ class Arithmetic(Protocol[V]):
     def matmul(self, x: V, y: V | Constant) -> V:
         """Matrix product over the last axis of ``x`` and the last but one of ``y``."""
 
+    def saturating_conv(
+        self,
+        x: V,
+        weight: Constant,
+        start: Constant,
+        *,
+        low: Constant,
+        high: Constant,
+        strides: Sequence[int],
+        pads: Sequence[int],
+        dilations: Sequence[int],
+        group: int,
+    ) -> V:
+        """``conv`` added to ``start`` product by product, clipped to ``[low, high]`` at the start and after each.
+
+        In the order of the kernel's positions (row-major), then of the input channels. Vectors lie along the channels.
+        """
+
+    def saturating_matmul(self, x: V, y: V | Constant, start: Constant, *, low: Constant, high: Constant) -> V:
+        """``matmul`` added likewise, in the order of the axis that is summed over. Vectors lie along the last axis."""
+
     # elementwise -----------------------------------------------------------------------------------------------------
     def add(self, x: V, y: V | Constant, *, axis: int | None = None) -> V:
         """``x + y``."""
@@ -88,8 +110,8 @@ class Arithmetic(Protocol[V]):
     def scale_float32(self, x: V, factor: NDArray[np.float32], rounding: Rounding, *, axis: int | None = None) -> V:
         """``round(float32(x) * factor)`` in IEEE single precision: two roundings to nearest even, then ``rounding``."""
 
-    def lookup(self, x: V, table: NDArray[np.int64], low: int) -> V:
-        """``table[x - low]``; the caller guarantees ``low <= x < low + len(table)``."""
+    def lookup(self, x: V, table: NDArray[Any], low: int) -> V:
+        """``table[x - low]``; the caller guarantees ``low <= x < low + len(table)``. A table of floats gives reals."""
 
     def maximum(self, x: V, y: V) -> V:
         """The larger of two tensors, elementwise."""
@@ -133,6 +155,26 @@ class Arithmetic(Protocol[V]):
 
     def pad(self, x: V, pads: Sequence[int], value: Constant, *, axis: int | None = None) -> V:
         """Borders of ``value`` around ``x``; ``pads`` as in ONNX (all begins, then all ends). A vector lies along ``axis``."""
+
+    # reals: float32, or float64 where the kernel asks for it; no operation is fused with another --------------------------
+    def is_real(self, x: V) -> bool:
+        """Whether ``x`` holds reals."""
+
+    def to_real(self, x: V | Constant, *, double: bool = False) -> V:
+        """``x``, integers or reals, in float32 or float64: rounded to nearest even where it does not fit."""
+
+    def real(self, operator: str, *xs: V | Floats) -> V:
+        """An operator of ONNX on reals of one type, as IEEE 754 has it: one rounding to nearest even.
+
+        Add, Sub, Mul, Div, Sqrt, Abs, Neg; Max and Min, which NaN passes, and which may give either of two zeros; Mod, which
+        is C's ``fmod``. Constants are arrays of that type. They broadcast as in NumPy.
+        """
+
+    def accumulate(self, operator: str, x: V, axes: Sequence[int]) -> V:
+        """``operator`` (Add, Mul, Max, Min) from one element to the next in row-major order; ``axes`` stay, of size 1."""
+
+    def to_integer(self, x: V, low: int, high: int, rounding: Rounding) -> V:
+        """``clip(round(x), low, high)`` of reals, infinities included; NaN is 0, which the limits must include."""
 
     # between reals and integers ---------------------------------------------------------------------------------------
     def quantize(

@@ -14,6 +14,7 @@ from quaint.errors import QuaintError
 from quaint.floatmodel import FloatModel
 from quaint.pipeline import Stages, canonical, divide, find_target, finish, gather, load_model, wishes
 from quaint.report.build import safe_name
+from quaint.report.cost import cost
 from quaint.report.metrics import Noise, Share, top1
 from quaint.samples import Samples, input_specs, open_samples
 
@@ -44,6 +45,7 @@ class Row:
         file: the file that is deployed: the exporter's first, else the saved model.
         file_bytes: its size.
         parameter_bytes: of the constants of the chip's layers.
+        peak_memory_bytes: of the tensors between layers, see ``quaint.report.cost``.
         layers: layers on the chip.
         host: float layers that run on the host, each with the reason.
         seconds: to quantize.
@@ -58,6 +60,7 @@ class Row:
     file: str | None = None
     file_bytes: int | None = None
     parameter_bytes: int | None = None
+    peak_memory_bytes: int | None = None
     layers: int | None = None
     host: tuple[str, ...] = ()
     seconds: float | None = None
@@ -170,14 +173,14 @@ def _quantized(source: ir.Model, chip: Target, config: Config | None, samples: S
         if not error.code.startswith("QT"):
             raise
         return Row(chip.name, error=error)
-    file = next((name for name in files if chip.exporter is None or not name.endswith(".onnx")), next(iter(files)))
-    layers = quantized.integer.integer_layers
+    spent = cost(quantized, files)
     return Row(
         target=chip.name,
-        file=file,
-        file_bytes=len(files[file]),
-        parameter_bytes=sum(layer.parameter_bytes for layer in layers),
-        layers=len(layers),
+        file=spent.file,
+        file_bytes=spent.file_bytes,
+        parameter_bytes=spent.totals["parameter_bytes"],
+        peak_memory_bytes=spent.peak_memory_bytes,
+        layers=len(quantized.integer.integer_layers),
         host=tuple(map(str, quantized.refusals)),
         seconds=seconds,
         warnings=quantized.warnings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import json
+import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
@@ -48,6 +49,7 @@ class Config:
         shapes: input name -> shape, to fix dynamic axes.
         layers: node name or pattern of names (``*``) -> wishes for it: ``bits`` (weights and output), ``weight_bits``,
             ``activation_bits``, ``observer``, ``per_tensor_activations``.
+        options: settings that only this target has, by name; see ``Target.options``.
     """
 
     input_weight_bits: int | None = None
@@ -65,6 +67,7 @@ class Config:
     from_node: str | None = None
     shapes: Mapping[str, list[int]] = field(default_factory=dict)
     layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, kind in _kinds().items():
@@ -72,6 +75,7 @@ class Config:
             if value is not None:
                 _check_type(key, value, kind)
         for name, wishes in self.layers.items():
+            _check_type(f"layers.{name}", wishes, dict)
             for key, value in wishes.items():
                 if key not in LAYER_KEYS:
                     raise QuaintError(
@@ -85,16 +89,20 @@ class Config:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Config:
-        """From plain data.
+        """From plain data; ``dispatch``, node name or pattern -> integers (``int8``), is short for the ``bits`` of layers.
 
         Raises:
             QuaintError: QP510 for an unknown key or a value of the wrong type.
         """
-        known = [item.name for item in dataclasses.fields(cls)]
+        known = [*(item.name for item in dataclasses.fields(cls)), "dispatch"]
         for key in data:
             if key not in known:
                 raise QuaintError("QP510", f"unknown configuration key {key!r}", hint=did_you_mean(key, known))
-        return cls(**data)
+        table = data.get("dispatch", {})
+        _check_type("dispatch", table, dict)
+        config = cls(**{key: value for key, value in data.items() if key != "dispatch"})
+        widths = {name: {"bits": _dispatched_bits(name, word)} for name, word in table.items()}
+        return config.over(cls(layers=widths)) if widths else config
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, unset keys left out."""
@@ -106,7 +114,8 @@ class Config:
         layers = {
             name: {**base.layers.get(name, {}), **self.layers.get(name, {})} for name in {**base.layers, **self.layers}
         }
-        return Config.from_dict({**base.to_dict(), **self.to_dict(), "layers": layers})
+        options = {**base.options, **self.options}
+        return Config.from_dict({**base.to_dict(), **self.to_dict(), "layers": layers, "options": options})
 
     def for_layer(self, names: Iterable[str]) -> dict[str, Any]:
         """The wishes for a layer that computes the nodes ``names``; later entries go before earlier ones."""
@@ -126,6 +135,14 @@ class Config:
         for selector in self.layers:
             if not any(name == selector or fnmatch.fnmatchcase(name, selector) for name in known):
                 raise QuaintError("QP511", f"no layer is called {selector!r}", hint=did_you_mean(selector, known))
+
+
+def _dispatched_bits(name: str, word: Any) -> int:
+    match = re.fullmatch(r"int([1-9]\d?)", word) if isinstance(word, str) else None
+    if match is None:
+        hint = "int8, int16; to end the chip's part before a layer, give --until: what follows runs on the host"
+        raise QuaintError("QP510", f"dispatch of {name!r} takes the integers of a layer, not {word!r}", hint=hint)
+    return int(match[1])
 
 
 def _kinds() -> dict[str, type]:
@@ -171,7 +188,9 @@ def read_config(path: str | Path) -> Config:
 
 
 def parse_assignments(assignments: Iterable[str]) -> Config:
-    """``key=value`` pairs of ``--set``; ``layers.NAME.KEY=value`` for one layer. Values are JSON, else text.
+    """``key=value`` pairs of ``--set``; ``layers.NAME.KEY=value`` for one layer, ``options.NAME=value`` for one option.
+
+    Values are JSON, else text.
 
     Raises:
         QuaintError: QU102 for a pair without ``=``, QP510 for unknown keys.
@@ -185,7 +204,7 @@ def parse_assignments(assignments: Iterable[str]) -> Config:
             value = json.loads(text)
         except ValueError:
             value = text
-        if key.startswith(("layers.", "shapes.")):
+        if key.startswith(("layers.", "shapes.", "options.", "dispatch.")):
             table, _, rest = key.partition(".")
             name, _, wish = rest.rpartition(".") if table == "layers" else (rest, "", "")
             entry = data.setdefault(table, {})

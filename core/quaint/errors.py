@@ -11,7 +11,7 @@ USAGE, MODEL, SAMPLES, TARGET, CHECK, ENVIRONMENT, FILES, INTERRUPTED = 2, 3, 4,
 
 #: Exit status by the code's first two letters; the exceptions (wrong usage found late) stand in ``USAGE_CODES``.
 EXIT_BY_FAMILY = {"QU": USAGE, "QM": MODEL, "QC": SAMPLES, "QT": TARGET, "QV": CHECK, "QP": ENVIRONMENT, "QI": FILES}
-USAGE_CODES = frozenset({"QT300", "QT340", "QP510", "QP511"})
+USAGE_CODES = frozenset({"QT300", "QT340", "QT341", "QP510", "QP511"})
 
 
 class QuaintError(Exception):

@@ -23,7 +23,8 @@ def quaint_frontends() -> Iterable[Lazy]:
     """Readers of models. Name: a file suffix (``.onnx``) or a framework's module; object: ``(source) -> ir.Model``.
 
     An object whose attribute ``quantized`` is true reads the files of a chip and gives a ``Quantized`` instead; one with
-    ``describe(path) -> dict`` answers ``quaint inspect``.
+    ``describe(path) -> dict`` answers ``quaint inspect``; one with ``vectors(path) -> Vectors | None`` gives the test vectors
+    in a file to ``quaint verify``.
     """
 
 
@@ -54,7 +55,10 @@ def quaint_simulators() -> Iterable[Lazy]:
 
 @spec
 def quaint_exporters() -> Iterable[Lazy]:
-    """Writers of deployable files. Name: what ``Target.exporter`` says; object: ``(Quantized, name) -> {file: bytes}``."""
+    """Writers of deployable files. Name: what ``Target.exporter`` says; object: ``(Quantized, name) -> {file: bytes}``.
+
+    One with ``cost(quantized, files) -> Cost | None`` says what its files take of flash and memory.
+    """
 
 
 @spec

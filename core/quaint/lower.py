@@ -123,13 +123,13 @@ class Lowering(CheckContext):
     def quantize_bias(self, block: Block, bias: ArrayLike, scale: NDArray[np.float64]) -> NDArray[np.int64]:
         """Bias in the accumulator's scale, in the target's integers; clipping is reported."""
         dtype = self.target.bias[self.weight_spec(block).dtype.bits]
-        whole = self.target.rounding.round(np.asarray(bias, np.float64) / scale)
-        kept = np.clip(whole, dtype.low, dtype.high)
-        self.params[f"{block.name}/bias"] = QuantParams(scale, dtype, axis=0 if scale.ndim else None)
-        if (kept != whole).any():
-            count = int((kept != whole).sum())
-            self.warnings.append(f"layer {block.name!r}: {count} biases do not fit {dtype} and were clipped")
-        return kept.astype(np.int64)
+        params = self.params[f"{block.name}/bias"] = QuantParams(scale, dtype, axis=0 if scale.ndim else None)
+        kept = params.quantize(bias, self.target.rounding)
+        count = int((kept != self.target.rounding.round(np.asarray(bias, np.float64) / scale)).sum())
+        if count:
+            what = f"layer {block.name!r}: {count} biases do not fit {dtype} and were clipped"
+            self.warnings.append(f"{what}: try --equalize, or more bits for this layer")
+        return kept
 
 
 def lower(plan: Plan, params: Mapping[str, QuantParams], ranges: Mapping[str, Range]) -> tuple[IntegerModel, list[str]]:

@@ -1,8 +1,8 @@
 """Patterns: how to find a chip's layer in a float graph, what the chip asks of it, and what it computes in integers.
 
 ``Pattern.pattern`` draws the layer with a builder: ``op.Relu(op.Conv(x, weight, bias))``. Its parameters are the layer's
-operands; a starred one takes any number. A tuple of drawings are alternatives, tried in order. Operands of commutative
-operators match in either order, and a drawing matches only where nobody else reads its inner values.
+operands; a starred one takes any number, left-out ones (None) too. A tuple of drawings are alternatives, tried in order.
+Operands of commutative operators match in either order, and a drawing matches only where nobody else reads its inner values.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from quaint.integer import Layer
     from quaint.lower import Lowering
     from quaint.numerics import QuantSpec
+    from quaint.scales import Range
     from quaint.target import Target
 
 COMMUTATIVE = frozenset({"Add", "Mul", "Max", "Min", "Sum"})
@@ -123,6 +124,10 @@ class CheckContext:
     config: Config
     reasons: list[str] = field(default_factory=list)
 
+    def option(self, name: str) -> Any:
+        """The value of one of the target's options."""
+        return self.target.option(self.config, name)
+
     def fail(self, reason: str) -> bool:
         """Refuse, with a reason that users read; returns False."""
         self.reasons.append(reason)
@@ -152,6 +157,10 @@ class Pattern:
         """What this layer asks of its input ``index``, given what was chosen so far."""
         return spec
 
+    def reach(self, block: Block, ranges: Mapping[str, Range]) -> Range | None:
+        """What the output's scale must hold besides the output itself: operands that are brought to that scale."""
+        return None
+
     def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         """The integer layer or layers."""
         raise NotImplementedError(f"{type(self).__name__} lowers nothing")
@@ -173,7 +182,7 @@ class Pattern:
         nodes = tuple(dict.fromkeys(match.nodes))
         bound = {name: match.bindings[name] for name in operands if name in match.bindings}
         values = [v for value in bound.values() for v in (value if isinstance(value, tuple) else (value,))]
-        inputs = tuple(value.name for value in values if graph.constant(value) is None)
+        inputs = tuple(value.name for value in values if value is not None and graph.constant(value) is None)
         outputs = tuple(value.name or "" for value in nodes[-1].outputs)
         return Block(self, nodes, bound, inputs, outputs)
 
@@ -203,13 +212,11 @@ def _match(drawing: Operator, node: ir.Node, so_far: _Match) -> Iterator[_Match]
 
 def _match_inputs(drawings: Sequence[Operand | Operator], values: list[Any], so_far: _Match) -> Iterator[_Match]:
     if drawings and isinstance(drawings[0], Operand) and drawings[0].starred:
-        if all(value is not None for value in values):
-            yield _Match({**so_far.bindings, drawings[0].name: tuple(values)}, so_far.nodes)
+        yield _Match({**so_far.bindings, drawings[0].name: tuple(values)}, so_far.nodes)
         return
-    if len(drawings) != len(values):
-        return
-    if not drawings:
-        yield so_far
+    if not drawings or not values:
+        if not drawings and not values:
+            yield so_far
         return
     for match in _match_value(drawings[0], values[0], so_far):
         yield from _match_inputs(drawings[1:], values[1:], match)

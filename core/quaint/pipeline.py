@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from quaint.partition import Plan
     from quaint.quantized import Quantized
+    from quaint.quantizers.ranges import Ranges
     from quaint.samples import Samples
     from quaint.target import Target
 
@@ -89,11 +90,13 @@ def wishes(target: Target, config: Config | None) -> Config:
     """The wishes over the target's defaults, checked against what there is before anything is read.
 
     Raises:
-        QuaintError: QT340 for widths that the target lacks, QU103 or QU104 for an unknown observer or quantizer.
+        QuaintError: QT340 for widths that the target lacks, QT341 for an option that it lacks, QU103 or QU104 for an unknown
+            observer or quantizer.
     """
+    from quaint.options import with_options
     from quaint.specs import check_widths
 
-    config = (config or Config()).over(Config.from_dict(target.defaults))
+    config = with_options(target, (config or Config()).over(Config.from_dict(target.defaults)))
     check_widths(target, config)
     for hook, code, name in (
         ("quaint_observers", "QU103", config.observer),
@@ -112,7 +115,7 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
     from quaint.specs import resolve_specs
 
     config = plan.config
-    quantizer = registry().get("quaint_quantizers", config.quantizer or "ranges", code="QU104")()
+    quantizer = quantizer_of(config)
     size = config.batch_size or DEFAULT_BATCH
     with stage("prepare"):
         specs = resolve_specs(plan)
@@ -129,6 +132,11 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
     return Quantized(
         integer, plan.target, config, source, plan.refusals, tuple(warnings), dict(stage.seconds), used, samples
     )
+
+
+def quantizer_of(config: Config) -> Ranges:
+    """A new quantizer of the kind that is wished for."""
+    return cast("Ranges", registry().get("quaint_quantizers", config.quantizer or "ranges", code="QU104")())
 
 
 def host_warnings(plan: Plan) -> list[str]:
@@ -207,12 +215,15 @@ def canonical(model: ir.Model, config: Config) -> ir.Model:
 
 
 def divide(model: ir.Model, target: Target, config: Config) -> Plan:
-    """Partition, with the patterns that other packages offer for this target tried first."""
+    """Partition, with the patterns that other packages offer for this target tried first; fits clips of the model to integers."""
     from quaint.partition import partition
+    from quaint.quantizers.clips import fit_clips
 
     config.check_selectors(node.name or "" for node in model.graph)
     offered = [name for name in registry().names("quaint_patterns") if name.startswith(f"{target.name}/")]
-    return partition(model, target, config, [registry().get("quaint_patterns", name) for name in offered])
+    plan = partition(model, target, config, [registry().get("quaint_patterns", name) for name in offered])
+    fit_clips(plan)
+    return plan
 
 
 def gather(model: ir.Model, config: Config, samples: Any, layout: str | None = None) -> Samples:

@@ -97,6 +97,16 @@ class Quantized:
         joined = {name: np.concatenate([part[name] for part in parts]) for name in leaving}
         return {self.twins.get(name, name) if integers and not outputs else name: v for name, v in joined.items()}
 
+    def option(self, name: str) -> Any:
+        """The value of one of the target's options."""
+        return self.target.option(self.config, name)
+
+    def kept_config(self) -> dict[str, Any]:
+        """The configuration as files record it: plain data, without what leads to a secret."""
+        from quaint.options import kept_options
+
+        return kept_options(self.target, self.config).to_dict()
+
     def simulator(self, name: str = "onnxruntime") -> Simulator:
         """A simulator of the integer model, made once."""
         if name not in self._simulators:

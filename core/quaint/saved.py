@@ -28,7 +28,7 @@ def to_bytes(quantized: Quantized) -> bytes:
     from quaint.simulators.saved import to_onnx
 
     making: dict[str, Any] = {
-        "config": quantized.config.to_dict(),
+        "config": quantized.kept_config(),
         "refusals": [vars(refusal) for refusal in quantized.refusals],
         "warnings": list(quantized.warnings),
         "calibration": vars(quantized.calibration) if quantized.calibration else None,

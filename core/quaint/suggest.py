@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint such as ``did you mean 'conv1'? known: conv1, conv2``."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    lowered = {candidate.lower(): candidate for candidate in names}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
     listed = "known: " + (", ".join(names) if names else "none")
-    return f"did you mean '{near[0]}'? {listed}" if near else listed
+    return f"did you mean '{lowered[near[0]]}'? {listed}" if near else listed

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from quaint.arithmetic import Kernel
+    from quaint.config import Config
+    from quaint.options import Option
     from quaint.partition import Plan, Refusal
     from quaint.patterns import Pattern
 
@@ -43,6 +45,7 @@ class Target:
         exporter: name of the exporter that writes its files; None if the saved ONNX model is all.
         limits: the chip's limits, for its patterns.
         defaults: configuration where it differs from core's.
+        options: settings of its own that ``Config.options`` may give, by name.
         check: further conditions on the whole plan (say, only one input); gives the refusals.
     """
 
@@ -65,10 +68,17 @@ class Target:
     exporter: str | None = None
     limits: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
     check: Callable[[Plan], Iterable[Refusal]] | None = None
+
+    def option(self, config: Config, name: str) -> Any:
+        """The value of one of its options: the given one, else the default."""
+        return config.options.get(name, self.options[name].default)
 
     def all_kernels(self) -> dict[str, Kernel]:
         """Core's kernels and, before them, the target's own."""
         from quaint.layers.kernels import KERNELS
+        from quaint.layers.kernels_matmul import MATMUL
+        from quaint.layers.kernels_reductions import REDUCTIONS
 
-        return {**KERNELS, **self.kernels}
+        return {**KERNELS, **MATMUL, **REDUCTIONS, **self.kernels}

@@ -139,3 +139,16 @@ def test_axes_are_written_out(canonical: Canonical) -> None:
     softmax, reduction = model.graph
     assert attribute(softmax, "axis") == 2
     assert constant(reduction.inputs[1]).tolist() == [2]
+
+
+def test_a_split_becomes_a_slice_for_each_part_that_is_read(canonical: Canonical, ops: Ops) -> None:
+    model = canonical(
+        """(float[N,9] x) => (float[N,2] p, float[N,3] c)
+        { h = Tanh (x) a, b, c = Split <axis = -1> (h, sizes) p = Relu (a) }""",
+        sizes=np.array([2, 4, 3]),
+    )
+    assert ops(model) == ["Tanh", "Slice", "Slice", "Relu"]
+    slices = [node for node in model.graph if node.op_type == "Slice"]
+    bounds = [[constant(value).tolist() for value in node.inputs[1:]] for node in slices]
+    assert bounds == [[[0], [2], [1]], [[6], [9], [1]]]
+    assert [node.outputs[0].name for node in slices] == ["a", "c"]

@@ -20,6 +20,9 @@ def test_deployable(run: Callable[..., Result], run_json: Callable[..., dict[str
     assert document["deployable"] is True
     assert document["layers"][0] == {"name": "conv1", "nodes": ["conv1", "relu1"]}
     assert document["host"] == []
+    assert document["cost"]["totals"]["macs"] == 120960
+    assert document["cost"]["peak_layer"] == "pointwise3"
+    assert "(peak)" in run(*args).stdout
 
 
 def test_not_deployable(run: Callable[..., Result], run_json: Callable[..., dict[str, Any]], digits: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_bound_stays_as_far_as_samples_tell(demo: Target, bound: float) -> Non
     np.testing.assert_allclose(outputs(plan, SAMPLES), before, rtol=1e-4, atol=1e-4)
     changed = (was / weights(plan, 0)).max(axis=(1, 2, 3))
     assert changed[-1] == 1.0, "the largest channel reaches the bound"
-    assert changed[0] < 0.6, "the smallest does not"
+    assert changed[0] < 0.8, "the smallest does not"
 
 
 def test_channels_keep_away_from_the_bound(demo: Target) -> None:

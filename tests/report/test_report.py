@@ -9,6 +9,7 @@ import pytest
 
 from quaint.errors import QuaintError
 from quaint.report import LayerReport, Report
+from quaint.report.cost import Cost, LayerCost
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,7 @@ REPORT = Report(
     host=({"node": HOSTILE, "op": "Softmax", "reason": "in float"},),
     warnings=(f"careful: {HOSTILE}",),
     config={"layers": {HOSTILE: {"bits": 4}}},
+    cost=Cost((LayerCost(HOSTILE, "conv", 8, 4, live_bytes=64),), 96, file=HOSTILE, file_bytes=200),
 )
 
 
@@ -35,12 +37,15 @@ def test_data() -> None:
     assert data["totals"] == {"layers": 2, "parameter_bytes": 12, "macs": 34}
     assert [layer["bits"] for layer in data["layers"]] == ["4/8", "8"]
     assert data["outputs"] == {"z": None}
+    assert data["cost"]["peak_memory_bytes"] == 96
+    assert data["cost"]["peak_layer"] == HOSTILE
+    assert data["cost"]["totals"]["parameter_bytes"] == 12
 
 
 def test_page_escapes_everything_and_loads_nothing() -> None:
     page = REPORT.to_html().decode()
     assert "<script" not in page
-    assert page.count("&lt;script&gt;") == 7
+    assert page.count("&lt;script&gt;") == 9
     assert "http" not in page.replace('<meta http-equiv="Content-Security-Policy"', "")
     assert "src=" not in page
     assert "url(" not in page
@@ -54,7 +59,7 @@ def test_page_says_what_the_report_says() -> None:
 
 
 def test_page_of_little() -> None:
-    page = Report("m", "t", 2, False, (), {}, 1.0, (), (), {}).to_html().decode()
+    page = Report("m", "t", 2, False, (), {}, 1.0, (), (), {}, Cost((), 0)).to_html().decode()
     assert "On the host" not in page
     assert "noisiest" not in page
     assert "unchanged" in page

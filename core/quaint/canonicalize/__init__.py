@@ -16,7 +16,9 @@ from quaint.canonicalize.dense import matmul_to_gemm, unify_gemm
 from quaint.canonicalize.elementwise import order_operands, split_variadic, unify_axes, unify_inverse, unify_reduce
 from quaint.canonicalize.floats import unify_floats
 from quaint.canonicalize.fold import fold_constants
+from quaint.canonicalize.matmul import replace_einsum, unify_matmul
 from quaint.canonicalize.naming import complete_shapes, name_everything
+from quaint.canonicalize.normalization import fold_into_layer_norm, name_layer_norm
 from quaint.canonicalize.pooling import unify_global_pool
 from quaint.canonicalize.prepare import (
     convert_opset,
@@ -26,9 +28,10 @@ from quaint.canonicalize.prepare import (
     lift_constants,
     sort_nodes,
 )
-from quaint.canonicalize.reshapes import merge_reshapes, transpose_to_reshape, unify_expand, unify_reshapes
+from quaint.canonicalize.reshapes import merge_reshapes, transpose_to_reshape, unify_expand, unify_reshapes, unify_split
 from quaint.canonicalize.rule import Pass
 from quaint.canonicalize.shapes import check_inputs, set_input_shapes
+from quaint.canonicalize.slices import drop_single_axes, gather_to_slice, hoist_slices
 from quaint.canonicalize.transposes import absorb_transposes, merge_transposes, sink_transposes
 from quaint.canonicalize.windows import add_bias, fold_pad, unify_resize, write_out_windows
 from quaint.graph import GraphEditor
@@ -50,6 +53,7 @@ PREPARE: tuple[Pass, ...] = (
     fold_constants,
     unify_reshapes,  # so that shapes computed from the batch are not needed any more
     unify_expand,
+    replace_einsum,
     drop_unused,
     drop_zero_states,
     resolve_batch,
@@ -61,20 +65,27 @@ SIMPLIFY: tuple[Pass, ...] = (
     unify_inverse,
     unify_axes,
     unify_reduce,
+    unify_split,
     unify_expand,
     unify_resize,
     unify_clips,
     merge_clips,
     name_activations,
+    name_layer_norm,
+    fold_into_layer_norm,
     write_out_windows,
     fold_pad,
     add_bias,
     clip_before_pool,
     unify_global_pool,
+    unify_matmul,
     matmul_to_gemm,
     unify_gemm,
     fold_affine,
     replace_normalization,
+    gather_to_slice,
+    hoist_slices,
+    drop_single_axes,
     merge_transposes,
     sink_transposes,
     transpose_to_reshape,

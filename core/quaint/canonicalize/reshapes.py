@@ -127,3 +127,33 @@ def transpose_to_reshape(editor: GraphEditor, node: ir.Node) -> bool:
         return False
     editor.retype(node, "Reshape", [node.inputs[0], editor.constant(np.array(target, np.int64), f"{node.name}.shape")])
     return True
+
+
+@each("Split")
+def unify_split(editor: GraphEditor, node: ir.Node) -> bool:
+    """Write Split as a Slice for each part that somebody reads.
+
+    Requires: shapes, ``axis`` written out. Ensures: no Split of known sizes.
+    """
+    axis = attribute(node, "axis")
+    ends = [0]
+    for shape in map(dims, node.outputs):
+        size = None if shape is None or axis is None else shape[axis]
+        if not isinstance(size, int):
+            return False
+        ends.append(ends[-1] + size)
+    first: ir.Node | None = None
+    for output, start, end in zip(node.outputs, ends, ends[1:], strict=False):
+        if not output.uses() and not output.is_graph_output():
+            continue
+        bounds = [
+            editor.constant(np.array([number], np.int64), f"{node.name}.{role}")
+            for role, number in (("starts", start), ("ends", end), ("axes", axis))
+        ]
+        part = editor.insert("Slice", [node.inputs[0], *bounds], before=node, name=node.name, like=output)
+        first = first or part.producer()
+        editor.replace(output, part)
+    if first is not None:
+        editor.swap_names(first, node)
+    editor.erase(node)
+    return True

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from quaint.partition import Plan
     from quaint.quantized import Quantized
+    from quaint.report.cost import Cost
 
 MAX_SATURATION = 0.01
 
@@ -55,29 +56,36 @@ def check(
 def _check_float(session: Session, file: Path, target: str, wishes: dict[str, Any]) -> None:
     """Divide the model between chip and host; what cannot run at all is raised as QT310."""
     from quaint import pipeline
+    from quaint.report.cost import cost_of_plan
 
     chip = pipeline.find_target(target)
     config = pipeline.wishes(chip, make_config(**wishes))
     plan = pipeline.divide(pipeline.canonical(pipeline.load_model(file), config), chip, config)
     for warning in pipeline.host_warnings(plan):
         session.warn(warning)
+    spent = cost_of_plan(plan)
     document = {
         "target": chip.name,
         "deployable": True,
         "layers": [{"name": block.name, "nodes": list(block.node_names)} for block in plan.blocks],
         "host": [vars(refusal) for refusal in plan.refusals],
+        "cost": spent.to_dict(),
     }
-    session.give(document, lambda: _show_plan(plan))
+    session.give(document, lambda: _show_plan(plan, spent))
 
 
-def _show_plan(plan: Plan) -> None:
+def _show_plan(plan: Plan, spent: Cost) -> None:
     from quaint.cli.console import print_lines, print_table
+    from quaint.report.text import cost_line, count, size
 
-    rows = [
-        (block.name, " ".join(node.op_type for node in block.nodes), f"{plan.target.name}") for block in plan.blocks
-    ]
-    rows += [(refusal.node, refusal.op, f"host: {refusal.reason}") for refusal in plan.refusals]
-    print_table(("layer", "operators", "runs on"), rows)
+    rows: list[tuple[Any, ...]] = []
+    for row in spent.layers:
+        live = f"{size(row.live_bytes)}{' (peak)' if row.name == spent.peak_layer else ''}"
+        sizes = (size(row.parameter_bytes), count(row.macs), size(row.output_bytes), live)
+        rows.append((row.name, row.op, plan.target.name, *sizes))
+    rows += [(refusal.node, refusal.op, f"host: {refusal.reason}", *[""] * 4) for refusal in plan.refusals]
+    print_table(("layer", "operators", "runs on", ">constants", ">MACs", ">output", ">in memory"), rows)
+    print_lines(cost_line(spent))
     host = f", {len(plan.refusals)} on the host" if plan.refusals else ""
     print_lines(f"deployable on {plan.target.name}: {len(plan.blocks)} layers on the chip{host}")
 

@@ -109,7 +109,7 @@ def _show(found: Comparison) -> None:
     from quaint.cli.console import print_lines, print_table
 
     accuracies = (">float", ">integer") if found.float_accuracy is not None else ()
-    columns = ("target", *accuracies, ">agree", ">noise", ">file", ">weights", ">unsupported", ">seconds")
+    columns = ("target", *accuracies, ">agree", ">noise", ">file", ">weights", ">memory", ">unsupported", ">seconds")
     print_table(
         columns, [_cells(row, found) for row in found.rows], f"{found.model}, measured on {found.samples} samples"
     )
@@ -130,7 +130,7 @@ def _cells(row: Row, found: Comparison) -> list[Any]:
     accuracies = [] if found.float_accuracy is None else [percent(found.float_accuracy), percent(row.accuracy)]
     if row.error:
         refused = [*accuracies[:1], "refused"] if accuracies else ["refused"]
-        return [row.target, *refused, *[""] * (3 + bool(accuracies)), len(row.error.details), ""]
+        return [row.target, *refused, *[""] * (4 + bool(accuracies)), len(row.error.details), ""]
     return [
         row.target,
         *accuracies,
@@ -138,6 +138,7 @@ def _cells(row: Row, found: Comparison) -> list[Any]:
         noise(row.noise),
         size(row.file_bytes),
         size(row.parameter_bytes),
+        size(row.peak_memory_bytes),
         len(row.host),
         f"{row.seconds or 0:.1f}",
     ]

@@ -42,7 +42,7 @@ def config(session: Session, quantized: Path, output: Path | None, force: bool) 
 
 def full_config(model: Quantized) -> dict[str, Any]:
     """The target's name and a configuration that says everything: what was left to the target is spelled out."""
-    target, wishes = model.target, model.config.to_dict()
+    target, wishes = model.target, model.kept_config()
     base = {
         "weight_bits": target.weight.dtype.bits,
         "activation_bits": target.activation.dtype.bits,

@@ -70,7 +70,7 @@ def _describe_quantized(model: Quantized) -> dict[str, Any]:
             }
             for layer in integer.layers
         ],
-        "config": model.config.to_dict(),
+        "config": model.kept_config(),
         "calibration": vars(model.calibration) if model.calibration else None,
         "warnings_when_made": list(model.warnings),
     }

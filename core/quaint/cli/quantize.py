@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,6 +65,7 @@ def quantize(
     from quaint.files import OutputFolder
     from quaint.report import analyze
     from quaint.report.build import build, expected_files, safe_name
+    from quaint.report.cost import cost
 
     name = safe_name(model.stem)
     files: Mapping[str, bytes] = {}
@@ -83,6 +85,7 @@ def quantize(
                 folder.declare(list(files), sum(map(len, files.values())))
                 for file, content in files.items():
                     folder.write(file, content)
+                report = replace(report, cost=cost(quantized, files))
     for warning in quantized.warnings:
         session.warn(warning)
     written = [str(output / file) for file in files] if output is not None else []
@@ -104,6 +107,7 @@ def _document(
         "agreement": report.agreement,
         "samples": vars(quantized.calibration) if quantized.calibration else None,
         "totals": report.totals,
+        "cost": data["cost"],
         "config": data["config"],
         "seconds": dict(seconds),
         "peak_memory_bytes": peak_memory(),
@@ -112,7 +116,7 @@ def _document(
 
 def _show(report: Report, written: Sequence[str], seconds: Mapping[str, float], session: Session) -> None:
     from quaint.cli.console import print_lines, print_table
-    from quaint.report.text import count, noise, percent, size
+    from quaint.report.text import cost_line, count, noise, percent, size
 
     columns = ("layer", "operation", ">bits", "output", ">noise", ">saturated", ">constants", ">MACs")
     rows = [
@@ -128,7 +132,7 @@ def _show(report: Report, written: Sequence[str], seconds: Mapping[str, float], 
     ends = [f"noise at {name} {noise(value)}" for name, value in report.outputs.items()]
     same = [] if report.agreement is None else [f"same class as float {percent(report.agreement)}"]
     print_lines(", ".join([*ends, *same]) + f" of {report.samples} samples" * bool(same))
-    print_lines(f"{size(report.totals['parameter_bytes'])} of constants, {count(report.totals['macs'])} MACs")
+    print_lines(cost_line(report.cost))
     print_lines(*(f"wrote {path}" for path in written))
     slowest = max(seconds, key=lambda stage: seconds[stage])
     total = time.perf_counter() - session.started

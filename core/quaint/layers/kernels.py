@@ -2,7 +2,8 @@
 
 Shapes are channel-first as in ONNX; all tensors are whole numbers of unlimited width until ``clip`` says otherwise. What
 becomes of an accumulator is the same everywhere (``requantize``): times an integer multiplier and shifted right, or, for
-runtimes that work in float32, times a float32 factor.
+runtimes that work in float32, times a float32 factor. Those on single elements stand in ``quaint.layers.pointwise``,
+those that move integers in ``quaint.layers.kernels_movement``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from quaint.layers import accumulators
+from quaint.layers.kernels_movement import MOVEMENT, concat, pad, rearrange, reshape, take, transpose
+from quaint.layers.pointwise import add, clip, lookup, multiply, prelu, requantize, without
 from quaint.numerics import Rounding
 
 if TYPE_CHECKING:
@@ -18,45 +22,39 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from quaint.arithmetic import Arithmetic, Constant, Kernel
+    from quaint.arithmetic import Arithmetic, Kernel
+    from quaint.layers.accumulators import Bits
 
     Floats = NDArray[np.float32]
 
+__all__ = [
+    "KERNELS",
+    "add",
+    "average_pool",
+    "clip",
+    "concat",
+    "conv",
+    "conv_transpose",
+    "dequantizer",
+    "gemm",
+    "global_average_pool",
+    "host",
+    "input_quantizer",
+    "lookup",
+    "max_pool",
+    "multiply",
+    "pad",
+    "prelu",
+    "rearrange",
+    "requantize",
+    "reshape",
+    "take",
+    "transpose",
+    "window_counts",
+    "window_steps",
+]
+
 V = TypeVar("V")
-
-
-def requantize(
-    k: Arithmetic[V],
-    x: V,
-    *,
-    low: int,
-    high: int,
-    shift: Constant = 0,
-    multiplier: NDArray[Any] | None = None,
-    rounding: str = Rounding.HALF_EVEN,
-    zero_point: int = 0,
-    input_zero_point: int = 0,
-    axis: int = 1,
-) -> V:
-    """``clip(round((x - input_zero_point) * multiplier * 2**-shift) + zero_point, low, high)``.
-
-    A float32 ``multiplier`` is applied in IEEE single precision and takes no shift.
-    """
-    x = _without(k, x, input_zero_point)
-    if multiplier is not None and multiplier.dtype == np.float32:
-        x = k.scale_float32(x, multiplier, Rounding(rounding), axis=axis)
-    else:
-        if multiplier is not None:
-            x = k.multiply(x, multiplier, axis=axis)
-        x = k.shift_right(x, shift, Rounding(rounding), axis=axis)
-    if zero_point:
-        x = k.add(x, zero_point)
-    return k.clip(x, low, high)
-
-
-def _without(k: Arithmetic[V], x: V, zero_point: int) -> V:
-    """``x`` with real zero at 0."""
-    return k.subtract(x, zero_point) if zero_point else x
 
 
 def conv(
@@ -70,12 +68,20 @@ def conv(
     dilations: Sequence[int],
     group: int,
     input_zero_point: int = 0,
+    accumulator_bits: Bits | None = None,
+    accumulator_wraps: bool = False,
     **output: Any,
 ) -> V:
-    """Convolution, bias added to the accumulator, then ``requantize``; per-channel vectors lie along axis 1."""
-    x = _without(k, x, input_zero_point)
-    acc = k.conv(x, weight, strides=strides, pads=pads, dilations=dilations, group=group)
-    return requantize(k, k.add(acc, bias, axis=1), **output)
+    """Convolution, bias added to the accumulator, then ``requantize``; per-channel vectors lie along axis 1.
+
+    How wide the accumulator is, here and below: see ``quaint.layers.accumulators``.
+    """
+    x = without(k, x, input_zero_point)
+    window = {"strides": strides, "pads": pads, "dilations": dilations, "group": group}
+    acc = accumulators.conv(
+        k, x, weight, bias, **window, accumulator_bits=accumulator_bits, accumulator_wraps=accumulator_wraps
+    )
+    return requantize(k, acc, **output)
 
 
 def conv_transpose(
@@ -90,54 +96,38 @@ def conv_transpose(
     dilations: Sequence[int],
     group: int,
     input_zero_point: int = 0,
+    accumulator_bits: Bits | None = None,
+    accumulator_wraps: bool = False,
     **output: Any,
 ) -> V:
     """Transposed convolution, bias, then ``requantize``."""
-    x = _without(k, x, input_zero_point)
-    acc = k.conv_transpose(
-        x,
-        weight,
-        strides=strides,
-        pads=pads,
-        output_padding=output_padding,
-        dilations=dilations,
-        group=group,
+    x = without(k, x, input_zero_point)
+    window: dict[str, Any] = {"strides": strides, "pads": pads, "dilations": dilations, "group": group}
+    window["output_padding"] = output_padding
+    acc = accumulators.conv_transpose(
+        k, x, weight, bias, **window, accumulator_bits=accumulator_bits, accumulator_wraps=accumulator_wraps
     )
-    return requantize(k, k.add(acc, bias, axis=1), **output)
+    return requantize(k, acc, **output)
 
 
 def gemm(
-    k: Arithmetic[V], x: V, *, weight: NDArray[Any], bias: NDArray[Any], input_zero_point: int = 0, **output: Any
-) -> V:
-    """``x @ weight + bias`` over the last axis, then ``requantize``; weight is [K, N], vectors lie along the last axis."""
-    x = _without(k, x, input_zero_point)
-    axis = len(k.shape(x)) - 1
-    acc = k.add(k.matmul(x, weight), bias, axis=axis)
-    return requantize(k, acc, axis=axis, **output)
-
-
-def add(
     k: Arithmetic[V],
     x: V,
-    y: V,
     *,
-    x_multiplier: int = 1,
-    y_multiplier: int = 1,
-    x_zero_point: int = 0,
-    y_zero_point: int = 0,
+    weight: NDArray[Any],
+    bias: NDArray[Any],
+    input_zero_point: int = 0,
+    accumulator_bits: Bits | None = None,
+    accumulator_wraps: bool = False,
     **output: Any,
 ) -> V:
-    """``x * x_multiplier + y * y_multiplier`` with real zero at 0, then ``requantize``."""
-    terms = [
-        k.multiply(_without(k, value, zero_point), factor) if factor != 1 else _without(k, value, zero_point)
-        for value, zero_point, factor in ((x, x_zero_point, x_multiplier), (y, y_zero_point, y_multiplier))
-    ]
-    return requantize(k, k.add(*terms), **output)
-
-
-def multiply(k: Arithmetic[V], x: V, y: V, *, x_zero_point: int = 0, y_zero_point: int = 0, **output: Any) -> V:
-    """``x * y`` with real zero at 0, then ``requantize``."""
-    return requantize(k, k.multiply(_without(k, x, x_zero_point), _without(k, y, y_zero_point)), **output)
+    """``x @ weight + bias`` over the last axis, then ``requantize``; weight is [K, N], vectors lie along the last axis."""
+    x = without(k, x, input_zero_point)
+    axis = len(k.shape(x)) - 1
+    acc = accumulators.matmul(
+        k, x, weight, bias, accumulator_bits=accumulator_bits, accumulator_wraps=accumulator_wraps
+    )
+    return requantize(k, acc, axis=axis, **output)
 
 
 def average_pool(
@@ -155,14 +145,14 @@ def average_pool(
 
     A multiplier that depends on the position (borders not counted) is shaped like the spatial axes of the output.
     """
-    x = _without(k, x, input_zero_point)
+    x = without(k, x, input_zero_point)
     total = k.sum_pool(x, kernel_shape=kernel_shape, strides=strides, pads=pads, ceil_mode=ceil_mode)
     return requantize(k, total, **output)
 
 
 def global_average_pool(k: Arithmetic[V], x: V, *, input_zero_point: int = 0, **output: Any) -> V:
     """Sum over the map, then ``requantize``, whose multiplier holds the division by the area; keeps rank."""
-    x = _without(k, x, input_zero_point)
+    x = without(k, x, input_zero_point)
     return requantize(k, k.sum(x, range(2, len(k.shape(x))), keepdims=True), **output)
 
 
@@ -180,31 +170,6 @@ def max_pool(
     return k.max_pool(
         x, kernel_shape=kernel_shape, strides=strides, pads=pads, dilations=dilations, ceil_mode=ceil_mode
     )
-
-
-def clip(k: Arithmetic[V], x: V, *, low: int, high: int) -> V:
-    """``min(max(x, low), high)``: ReLU, ReLU6, Clip on the same scale."""
-    return k.clip(x, low, high)
-
-
-def lookup(k: Arithmetic[V], x: V, *, table: NDArray[Any], low: int = -128) -> V:
-    """``table[x - low]``."""
-    return k.lookup(x, table, low)
-
-
-def concat(k: Arithmetic[V], *xs: V, axis: int) -> V:
-    """Integers joined: all on one scale."""
-    return k.concat(xs, axis)
-
-
-def reshape(k: Arithmetic[V], x: V, *, shape: Sequence[int]) -> V:
-    """ONNX Reshape: 0 copies, -1 is inferred."""
-    return k.reshape(x, shape)
-
-
-def transpose(k: Arithmetic[V], x: V, *, perm: Sequence[int]) -> V:
-    """Axes in the order ``perm``."""
-    return k.transpose(x, perm)
 
 
 def input_quantizer(
@@ -268,12 +233,10 @@ KERNELS: dict[str, Kernel] = {
         max_pool,
         clip,
         lookup,
-        concat,
-        reshape,
-        transpose,
+        prelu,
         requantize,
         input_quantizer,
         dequantizer,
         host,
     )
-}
+} | MOVEMENT

@@ -14,6 +14,8 @@ from quaint.patterns import Builder, Pattern
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from quaint.lower import Lowering
     from quaint.patterns import Block, CheckContext
 
@@ -49,6 +51,10 @@ class Computing(Pattern):
         """Attributes of the kernel besides its output stage."""
         return {}
 
+    def weights(self, block: Block) -> NDArray[np.float64]:
+        """The float weights, output channels along ``channel_axis``."""
+        return block.constant("weight")
+
     def arrange(self, weight: Any) -> Any:
         """Weights from ONNX's order to the kernel's."""
         return weight
@@ -57,7 +63,7 @@ class Computing(Pattern):
         source, out = context.edges(block)
         bias = block.constant("bias")
         least = context.finest_weight_scale(block, bias)
-        weight, params = context.quantize_weight(block, block.constant("weight"), self.channel_axis, least)
+        weight, params = context.quantize_weight(block, self.weights(block), self.channel_axis, least)
         acc_scale = params.scale * source.scale
         constants = {"weight": self.arrange(weight).astype(params.dtype.storage)}
         constants["bias"] = context.quantize_bias(block, bias, acc_scale)
@@ -110,6 +116,8 @@ class MatMul(Pattern):
 
     def check(self, context: CheckContext, weight: Any, bias: Any = None, **_: Any) -> bool:
         matrix = graph.constant(weight)
+        if matrix is None and bias is not None:
+            return False  # the product by itself may do
         if matrix is None or matrix.ndim != 2:
             return context.fail("only products with a constant matrix")
         vector = graph.constant(bias)

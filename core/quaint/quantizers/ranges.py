@@ -47,6 +47,8 @@ class Ranges:
                 params = _typed(plan, leader)
             else:
                 seen = [ranges[name] for name in names if not plan.is_cut_off(name)]
+                makers = [plan.producers[name] for name in names if name in plan.producers]
+                seen += [held for block in makers if (held := block.pattern.reach(block, ranges)) is not None]
                 low = np.min([np.min(r.low) if spec.axis is None else r.low for r in seen], axis=0)
                 high = np.max([np.max(r.high) if spec.axis is None else r.high for r in seen], axis=0)
                 params = from_range(spec, Range(low, high))

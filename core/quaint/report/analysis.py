@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quaint.floatmodel import FloatModel
+from quaint.report.cost import cost
 from quaint.report.costs import macs_of
 from quaint.report.metrics import Noise, Share, dequantized, saturated, top1
 from quaint.report.report import LayerReport, Report
@@ -54,7 +55,8 @@ def analyze(quantized: Quantized, samples: Any) -> Report:
         agreement=measured.agreement.ratio,
         host=tuple({"node": r.node, "op": r.op, "reason": r.reason} for r in quantized.refusals),
         warnings=quantized.warnings,
-        config=quantized.config.to_dict(),
+        config=quantized.kept_config(),
+        cost=cost(quantized),
     )
 
 
@@ -64,7 +66,7 @@ def _batches(quantized: Quantized, samples: Any) -> Iterator[Arrays]:
     size = next((model.shapes[name][0] for name in model.inputs), None) or CHUNK
     limit = _limit(quantized)
     if isinstance(samples, Samples):
-        yield from samples.first(limit).batches(size)
+        yield from samples.first(limit, measuring=True).batches(size)
         return
     feeds = samples if isinstance(samples, Mapping) else {model.inputs[0]: np.asarray(samples)}
     for start in range(0, min(limit, len(next(iter(feeds.values())))), size):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.metadata
-import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from quaint.files import hash_file
 from quaint.plugins import registry
 from quaint.report.analysis import analyze
+from quaint.report.cost import cost
+from quaint.report.sealing import seal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,10 +56,10 @@ def build(
     """
     files = quantized.files(name)
     if quantized.samples is not None:
-        report = report or analyze(quantized, quantized.samples)
+        report = replace(report or analyze(quantized, quantized.samples), cost=cost(quantized, files))
         files |= {"report.json": report.to_json(), "report.html": report.to_html()}
     facts = manifest(quantized, files, model_file)
-    return files | {"manifest.json": (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode()}
+    return files | {"manifest.json": seal(facts)}
 
 
 def manifest(quantized: Quantized, files: Mapping[str, bytes], model_file: Path | None = None) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def manifest(quantized: Quantized, files: Mapping[str, bytes], model_file: Path 
         "plugin": _plugin_of(quantized.target.name),
         "libraries": {library: _version(library) for library in LIBRARIES},
         "target": quantized.target.name,
-        "config": quantized.config.to_dict(),
+        "config": quantized.kept_config(),
         "model": {
             "name": integer.name,
             "file": model_file.name if model_file else None,

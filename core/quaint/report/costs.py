@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 
+#: Operators that multiply and accumulate.
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
 def macs_of(model: ir.Model, nodes: Sequence[str]) -> int:
     """Multiply-accumulates for one sample of the nodes with these names; biases and activations are not counted."""
     return sum(_macs(node) for node in model.graph if node.name in nodes)
@@ -20,7 +24,7 @@ def macs_of(model: ir.Model, nodes: Sequence[str]) -> int:
 
 def _macs(node: ir.Node) -> int:
     """Outputs times the length of the sum behind each; for a transposed convolution, inputs times what each adds to."""
-    if node.op_type not in {"Conv", "ConvTranspose", "Gemm", "MatMul"}:
+    if node.op_type not in PRODUCTS:
         return 0
     x, weight = (
         tuple(size if isinstance(size, int) else 1 for size in graph.dims(value) or ()) for value in node.inputs[:2]

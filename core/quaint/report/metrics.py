@@ -35,6 +35,26 @@ class Noise:
 
 
 @dataclass
+class Smape:
+    """Symmetric mean absolute error as a share, ``mean(|q - f| / (|q| + |f|))``: 0 where both are zero, 1 at the most."""
+
+    error: float = 0.0
+    count: int = 0
+
+    def add(self, quantized: NDArray[Any], real: NDArray[Any]) -> None:
+        """Count a batch of both, float32."""
+        both = np.abs(quantized) + np.abs(real)
+        error = np.divide(np.abs(quantized - real), both, out=np.zeros_like(both), where=both > 0)
+        self.error += float(error.sum(dtype=np.float64))
+        self.count += both.size
+
+    @property
+    def ratio(self) -> float | None:
+        """The share; None of nothing."""
+        return self.error / self.count if self.count else None
+
+
+@dataclass
 class Share:
     """How many of all."""
 
@@ -58,6 +78,15 @@ def dequantized(integers: NDArray[Any], params: QuantParams) -> NDArray[np.float
     real -= params.broadcast(params.zero_point, real.ndim).astype(np.float32)
     real *= params.broadcast(params.scale, real.ndim).astype(np.float32)
     return real
+
+
+def rounded(real: NDArray[Any], params: QuantParams) -> NDArray[Any]:
+    """The integers in float32 arithmetic, in their storage type: the counterpart of ``dequantized``."""
+    scale, zero_point = (params.broadcast(v, real.ndim).astype(np.float32) for v in (params.scale, params.zero_point))
+    integers = real / scale
+    np.rint(integers, out=integers)
+    integers += zero_point
+    return np.clip(integers, params.dtype.low, params.dtype.high, out=integers).astype(params.dtype.storage)
 
 
 def saturated(integers: NDArray[Any], params: QuantParams) -> NDArray[np.bool_]:

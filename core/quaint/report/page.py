@@ -22,7 +22,8 @@ GOOD, POOR = 1e-3, 1e-2
 def render(report: Report) -> str:
     """The page."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {f.__name__: f for f in (text.noise, text.percent, text.count, text.size, text.scale)}
+    filters = (text.noise, text.percent, text.count, text.size, text.scale, text.cost_line)
+    environment.filters |= {f.__name__: f for f in filters}
     environment.globals |= {"bar": bar, "grade": grade, "bar_width": BAR_WIDTH}
     source = files("quaint.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     worst = sorted((layer for layer in report.layers if layer.noise), key=lambda layer: -(layer.noise or 0))

@@ -12,6 +12,8 @@ from quaint.errors import QuaintError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from quaint.report.cost import Cost
+
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -70,6 +72,7 @@ class Report:
         host: float layers that run on the host, each with the reason.
         warnings: what the user has been warned of.
         config: the wishes, the target's defaults included.
+        cost: flash, memory and multiply-accumulates.
     """
 
     model: str
@@ -82,6 +85,7 @@ class Report:
     host: tuple[Mapping[str, str], ...]
     warnings: tuple[str, ...]
     config: Mapping[str, Any]
+    cost: Cost
 
     @property
     def totals(self) -> dict[str, int]:
@@ -95,7 +99,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
         layers = [dataclasses.asdict(layer) | {"bits": layer.bits} for layer in self.layers]
-        return dataclasses.asdict(self) | {"layers": layers, "totals": self.totals}
+        return dataclasses.asdict(self) | {"layers": layers, "totals": self.totals, "cost": self.cost.to_dict()}
 
     def to_json(self) -> bytes:
         """``report.json``."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from quaint.report.cost import Cost
+
 NOTHING = "-"
 
 
@@ -33,6 +35,22 @@ def size(number: int | None) -> str:
     if number < 1 << 10:
         return f"{number} B"
     return f"{number / (1 << 10):,.1f} KiB" if number < 1 << 20 else f"{number / (1 << 20):,.1f} MiB"
+
+
+def cost_line(spent: Cost) -> str:
+    """Flash, memory and multiply-accumulates in a line; what is not known yet is left out."""
+    totals = spent.totals
+    parts = [(totals[f"{kind}_bytes"], name) for kind, name in _KINDS.items()]
+    kinds = ", ".join(f"{size(number)} of {name}" for number, name in parts if number)
+    flash = size(totals["parameter_bytes"]) + " of constants" + (f" ({kinds})" if kinds else "")
+    file = [] if spent.file_bytes is None else [f"{size(spent.file_bytes)} of flash for {spent.file}"]
+    inserted = [(spent.requantizations, "requantization"), (spent.transposes, "transposition")]
+    more = [f"{number} {name}{'s' if number > 1 else ''} inserted" for number, name in inserted if number]
+    peak = f"{size(spent.peak_memory_bytes)} of memory at the peak"
+    return "; ".join([*file, flash, peak, f"{count(totals['macs'])} MACs", *more])
+
+
+_KINDS = {"weight": "weights", "bias": "biases", "table": "tables", "other": "others"}
 
 
 def scale(value: float | Sequence[float]) -> str:

@@ -43,10 +43,10 @@ class Samples:
     def __len__(self) -> int:
         return self._source.count
 
-    def first(self, count: int) -> Samples:
-        """The first ``count`` samples, or all where there are fewer."""
+    def first(self, count: int, *, measuring: bool = False) -> Samples:
+        """The first ``count`` samples, or all where there are fewer; few are no reason to warn where they only measure."""
         source = FirstSamples(self._source, min(count, len(self)))
-        return Samples(source, self._inputs, random=self.random, calibration=self._calibration)
+        return Samples(source, self._inputs, random=self.random, calibration=self._calibration and not measuring)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """All samples in order as ``{input name: [batch, ...]}``, ``batch_size`` at a time; the last may be smaller.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quaint.numerics import Rounding
-from quaint.simulators import windows
+from quaint.simulators import saturating, windows
+from quaint.simulators.exact_reals import ExactReals
 from quaint.simulators.windows import limit
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _session(model: bytes) -> ort.InferenceSession:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-class Exact:
+class Exact(ExactReals):
     """``Arithmetic`` on arrays: int64 for integers, float32 for reals. See the protocol for what each operation means.
 
     Raises:
@@ -126,6 +127,9 @@ class Exact:
     def matmul(self, x: Array, y: Array | int) -> Array:
         """Matrix product."""
         return windows.matmul(x, np.asarray(y, np.int64))
+
+    saturating_conv = staticmethod(saturating.conv)
+    saturating_matmul = staticmethod(saturating.matmul)
 
     def add(self, x: Array, y: Array | int, *, axis: int | None = None) -> Array:
         """``x + y``."""
@@ -195,7 +199,7 @@ class Exact:
         index = x - low
         if index.size and index.min() < 0:
             raise IndexError(f"lookup: {x.min()} lies below the table, which starts at {low}")
-        return np.asarray(np.asarray(table, np.int64)[index])
+        return np.asarray(table[index] if table.dtype.kind == "f" else np.asarray(table, np.int64)[index])
 
     def maximum(self, x: Array, y: Array) -> Array:
         """The larger of two tensors."""

@@ -3,7 +3,8 @@
 Tensors between layers stay in float32 (whole numbers), which onnxruntime convolves fastest; see ``tracing_products`` and
 ``tracing_rounding`` for why that is exact. Layers that have no exact form in ONNX run on the reference, one by one.
 
-Whether the processor flushes denormals to zero does not matter: no integer depends on one.
+Reals inside a kernel are computed by the operators that IEEE 754 defines to the last bit (see ``tracing_reals``); sessions do
+not flush denormals to zero, which is onnxruntime's default.
 """
 
 from __future__ import annotations

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from quaint.simulators.tracing_core import broadcast
-from quaint.simulators.tracing_elementwise import Elementwise
 from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
+from quaint.simulators.tracing_reals import RealNumbers
+from quaint.simulators.tracing_saturating import Saturating
 from quaint.simulators.tracing_saturation import Saturation
-from quaint.simulators.tracing_sources import MatrixProduct, Measured
+from quaint.simulators.tracing_sources import Measured
 from quaint.simulators.tracing_values import Clip, Interval, Real, Traced, whole
-from quaint.simulators.tracing_windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,32 +22,16 @@ if TYPE_CHECKING:
 
     from quaint.arithmetic import Constant
     from quaint.numerics import Rounding
+    from quaint.simulators.tracing_core import T
     from quaint.simulators.tracing_values import Shape
 
 
-class Tracer(Windows, Elementwise):
+class Tracer(Saturating, RealNumbers):
     """``Arithmetic`` that emits ONNX. Whole numbers are carried in floats wherever bounds prove that exact.
 
     Raises:
         Untraceable: from an operation that has no exact form.
     """
-
-    def matmul(self, x: Traced, y: Traced | Constant) -> Traced:
-        """Matrix product over the last axis of ``x`` and the last but one of ``y``."""
-        terms = x.shape[-1]
-        if terms is None:
-            raise Untraceable("a sum of unknown length")
-        if isinstance(y, Traced):
-            shape = (*broadcast(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1])
-            traced, bounds, given = self.tensor(y), y.interval, None
-        else:
-            given, traced, bounds = np.asarray(y), None, Interval.of(0, 0)
-            leading = x.shape[:-1] if given.ndim == 2 else (*broadcast(x.shape[:-2], given.shape[:-2]), x.shape[-2])
-            shape = (*leading, given.shape[-1])
-        weight = None if given is None else given.astype(np.int64)
-        source = MatrixProduct(self.tensor(x), x.interval, traced, bounds, weight, given, terms)
-        Kind.holding(source.interval.limit)
-        return Traced(shape, source)
 
     # sums ------------------------------------------------------------------------------------------------------------
     def sum(self, x: Traced, axes: Sequence[int], *, keepdims: bool) -> Traced:
@@ -80,29 +63,31 @@ class Tracer(Windows, Elementwise):
         return self.made(shape, Tensor(self.graph.node("Reshape", name, target), kind), Interval.of(low, high))
 
     # movement --------------------------------------------------------------------------------------------------------
-    def reshape(self, x: Traced, shape: Sequence[int]) -> Traced:
+    def reshape(self, x: T, shape: Sequence[int]) -> T:
         """ONNX Reshape with allowzero=0."""
         target = self.graph.constant(np.asarray(shape, np.int64))
         return self._moved(x, _reshaped(x.shape, shape), "Reshape", target)
 
-    def transpose(self, x: Traced, perm: Sequence[int]) -> Traced:
+    def transpose(self, x: T, perm: Sequence[int]) -> T:
         """Axes in the order ``perm``."""
         return self._moved(x, tuple(x.shape[axis] for axis in perm), "Transpose", perm=[*perm])
 
-    def concat(self, xs: Sequence[Traced], axis: int) -> Traced:
+    def concat(self, xs: Sequence[T], axis: int) -> T:
         """Tensors joined along ``axis``."""
         axis %= len(xs[0].shape)
+        sizes = [x.shape[axis] for x in xs]
+        total = None if None in sizes else sum(size for size in sizes if size is not None)
+        shape = (*xs[0].shape[:axis], total, *xs[0].shape[axis + 1 :])
+        if isinstance(xs[0], Real):
+            return Real(shape, self.graph.node("Concat", *(x.name for x in xs), axis=axis), xs[0].kind)
         interval = xs[0].interval.hull()
         for x in xs[1:]:
             interval = interval.union(x.interval)
         kind = Kind.holding(interval.limit)
-        sizes = [x.shape[axis] for x in xs]
-        total = None if None in sizes else sum(size for size in sizes if size is not None)
         name = self.graph.node("Concat", *(self._as(x, kind) for x in xs), axis=axis)
-        shape = (*xs[0].shape[:axis], total, *xs[0].shape[axis + 1 :])
         return self.made(shape, Tensor(name, kind), interval)
 
-    def gather(self, x: Traced, indices: Sequence[int], axis: int) -> Traced:
+    def gather(self, x: T, indices: Sequence[int], axis: int) -> T:
         """Entries along ``axis``; evenly spaced ones as a slice, which is faster."""
         axis %= len(x.shape)
         shape = (*x.shape[:axis], len(indices), *x.shape[axis + 1 :])

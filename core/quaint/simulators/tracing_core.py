@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from quaint.simulators.tracing_values import Shape, Whole
 
     Array = NDArray[Any]
+
+#: Integers or reals, the same in the result.
+T = TypeVar("T", Traced, Real)
 
 
 def broadcast(*shapes: Shape) -> Shape:
@@ -68,8 +71,10 @@ class Emitter:
         """The name of ``x`` as ``kind``."""
         return self.graph.converted(self.tensor(x), kind).name
 
-    def _moved(self, x: Traced, shape: Shape, op: str, *inputs: str, **attributes: Any) -> Traced:
+    def _moved(self, x: T, shape: Shape, op: str, *inputs: str, **attributes: Any) -> T:
         """``x`` through an operator that copies numbers."""
+        if isinstance(x, Real):
+            return Real(shape, self.graph.node(op, x.name, *inputs, **attributes), x.kind)
         tensor = self.tensor(x)
         name = self.graph.node(op, tensor.name, *inputs, **attributes)
         return self.made(shape, Tensor(name, tensor.kind), x.interval.hull())

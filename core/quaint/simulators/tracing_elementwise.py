@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from quaint.simulators.tracing_blocked import REACH, by_channel, one_tap
 from quaint.simulators.tracing_core import Emitter, broadcast
 from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
 from quaint.simulators.tracing_operators import divided, larger
 from quaint.simulators.tracing_sources import Division, Rescaled
-from quaint.simulators.tracing_values import Clip, Interval, Traced, whole
+from quaint.simulators.tracing_values import Clip, Interval, Real, Traced, whole
 from quaint.simulators.tracing_values import divided as quotient
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Elementwise(Emitter):
         first, second = self.graph.converted(self.tensor(x), kind), self._as(y, kind)
         return self.made(broadcast(x.shape, y.shape), larger(self.graph, first, second), Interval.of(low, high))
 
-    def lookup(self, x: Traced, table: NDArray[np.int64], low: int) -> Traced:
+    def lookup(self, x: Traced, table: NDArray[Any], low: int) -> Traced | Real:
         """``table[x - low]``."""
         hull = x.interval.hull()
         first, last = int(hull.low[0]) - low, int(hull.high[0]) - low
@@ -150,11 +150,14 @@ class Elementwise(Emitter):
             raise Untraceable(
                 f"a table from {low} of {len(table)} entries for integers from {first + low} to {last + low}"
             )
+        index = self.graph.cast(self.tensor(self._plus(x, whole(-low))).name, TensorProto.INT32)
+        if table.dtype.kind == "f":
+            kind = Kind(helper.np_dtype_to_tensor_dtype(table.dtype))
+            return Real(x.shape, self.graph.node("Gather", self.graph.float_constant(table, kind), index), kind)
         reached = np.asarray(table)[first : last + 1].astype(np.int64)
         interval = Interval.of(reached.min(), reached.max())
         entries = np.asarray(table)
         kind = Kind.holding(max(int(entries.max()), -int(entries.min())))
-        index = self.graph.cast(self.tensor(self._plus(x, whole(-low))).name, TensorProto.INT32)
         name = self.graph.node("Gather", self.graph.whole(self.graph.shaped(table, entries), kind), index)
         return self.made(x.shape, Tensor(name, kind), interval)
 

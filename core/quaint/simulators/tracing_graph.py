@@ -147,6 +147,25 @@ class Graph:
         """The name of a value that holds the float32 ``array``."""
         return self._given.get(id(array)) or self.constant(array.astype(np.float32))
 
+    def float_constant(self, array: Array, kind: Kind) -> str:
+        """The name of a value that holds the floats ``array`` as ``kind``, which is their type."""
+        if array.dtype != kind.dtype:
+            raise TypeError(f"{array.dtype} among {kind.dtype}")
+        return self._given.get(id(array)) or self.constant(array)
+
+    def without_negative_zero(self, tensor: Tensor) -> Tensor:
+        """``tensor`` where no zero has a sign, which roundings and products leave and a division by it would show."""
+        if tensor.kind is Kind.INT64 or self._producers.get(tensor.name) == "Cast":
+            return tensor
+        return Tensor(self.cast(tensor.name, Kind.INT64), Kind.INT64)
+
+    def kept_apart(self, name: str) -> str:
+        """``name`` such that onnxruntime does not make one division of an inverse and the product that follows.
+
+        The largest of one tensor is that tensor, whatever it holds.
+        """
+        return self.node("Max", name) if self._producers.get(name) == "Div" else name
+
     def times(self, tensor: Tensor, factor: Array) -> Tensor:
         """``tensor`` times integers; a scale that follows is taken together with them."""
         name = self.node("Mul", tensor.name, self.whole(factor, tensor.kind))

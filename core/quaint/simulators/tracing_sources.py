@@ -147,15 +147,17 @@ class Division:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Reals that are to be quantized: any float32 numbers but NaN."""
+    """Reals that are to be quantized: any numbers of a float kind but NaN."""
 
     name: str
+    kind: Kind = Kind.FLOAT32
 
     @property
     def interval(self) -> Interval:
-        """All that float32 can hold."""
-        return Interval.of(-(1 << 128), 1 << 128)
+        """All that the kind can hold."""
+        largest = 1 << (128 if self.kind is Kind.FLOAT32 else 1024)
+        return Interval.of(-largest, largest)
 
     def real(self, _graph: Graph, /) -> Tensor:
         """The reals themselves."""
-        return Tensor(self.name, Kind.FLOAT32)
+        return Tensor(self.name, self.kind)

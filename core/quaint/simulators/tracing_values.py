@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, final, runtime_checkable
 
 import numpy as np
 
 from quaint.numerics import Rounding
+from quaint.simulators.tracing_graph import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from quaint.simulators.tracing_graph import Graph, Kind, Tensor
+    from quaint.simulators.tracing_graph import Graph, Tensor
 
     #: Python integers, so that no bound overflows: dtype object.
     Whole = NDArray[Any]
@@ -166,6 +167,7 @@ def _clipped(x: Whole, low: Whole | None, high: Whole | None) -> Whole:
     return whole(x if high is None else np.minimum(x, high))
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class Traced:
     """``clip(round((source + bias) * 2**-bits) + offset)``: what is pending is emitted when the value is used.
@@ -223,9 +225,11 @@ def _sum(x: Whole, y: Whole) -> Whole:
     return whole(x + y) if x.any() else y
 
 
+@final
 @dataclass(frozen=True)
 class Real:
-    """A float32 tensor: before an input quantizer, after a dequantizer."""
+    """A tensor of floats: before an input quantizer, after a dequantizer, inside a kernel."""
 
     shape: Shape
     name: str
+    kind: Kind = Kind.FLOAT32

@@ -53,6 +53,14 @@ class Builder:
         self._nodes.append(helper.make_node(op_type, inputs, [name], name=name, **attributes))
         return name
 
+    def ops(self, op_type: str, x: str, sizes: str, **attributes: Any) -> list[str]:
+        """A node of several outputs, one for each of ``sizes``."""
+        given = next(tensor for tensor in self._constants if tensor.name == sizes)
+        first = self.op(op_type, x, sizes, **attributes)
+        names = [first, *(f"{first}_{i}" for i in range(1, given.dims[0]))]
+        self._nodes[-1].output[:] = names
+        return names
+
     def conv(self, x: str, channels: tuple[int, int], kernel: Sequence[int] = (3, 3), **attributes: Any) -> str:
         """Convolution from ``channels[0]`` to ``channels[1]`` with a bias."""
         inner = channels[0] // attributes.get("group", 1)

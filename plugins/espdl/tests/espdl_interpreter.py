@@ -1,7 +1,6 @@
 """An interpreter of ``.espdl`` models in NumPy, written from the runtime's arithmetic alone: nothing of Quaint's kernels.
 
-Channel last as in the file. Accumulators are as wide as they need to be; sums of products go through float64, where every
-integer below 2**53 is exact.
+Channel last as in the file.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from espdl_interpreter_accumulators import accumulated
+from espdl_interpreter_floats import FLOATS
 from numpy.lib.stride_tricks import sliding_window_view
 
 from quaint_espdl.file.layout import WeightKind, unpack
@@ -34,7 +35,11 @@ class Interpreter:
     def __init__(self, model: EspdlModel) -> None:
         graph = model.graph
         self.graph = graph
-        self.half_even = model.metadata["target"] == "esp32p4"
+        chip = model.metadata["target"]
+        self.narrow = chip == "esp32s3"
+        self.grouped = chip in {"esp32p4", "esp32s31", "esp32s3"}
+        self.half_even = chip in {"esp32p4", "esp32s31"}
+        self.prelu_in_vectors = {"S8"} if self.half_even else {"S8", "S16"} if chip == "esp32s3" else set()
         self.constants = {tensor.name: tensor for tensor in graph.initializers}
         self.info = {info.name: info for info in (*graph.value_info, *graph.inputs, *graph.outputs)}
         self.values: dict[str, Array] = {}
@@ -95,19 +100,20 @@ def padded(x: Array, pads: Sequence[int], fill: int) -> Array:
     return np.pad(x, borders, constant_values=fill)
 
 
-def accumulator(run: Interpreter, node: EspdlNode, products: Array) -> Array:
-    """Bias, shift, activation, saturation."""
+def accumulator(run: Interpreter, node: EspdlNode, values: Array, weight: Array) -> Array:
+    """Bias and products, shift, activation, saturation."""
     source, weights, *bias = node.inputs
     entering, leaving = run.exponent(source), run.exponent(node.outputs[0])
     exponents = np.asarray(run.constants[weights].exponents)
     shift = leaving - entering - exponents
     assert (shift >= 0).all()
     assert (shift < 32).all()
-    assert np.abs(products).max(initial=0) < 2**53
-    acc = products.astype(np.int64)
+    start = np.zeros(len(weight), np.int64)
     for name in bias:
         assert run.constants[name].exponents == tuple((exponents + entering).tolist())
-        acc += run.constants[name].array
+        start += run.constants[name].array
+    narrow = run.narrow and node.attributes["quant_type"] == "S8"
+    acc = accumulated(values, weight, start, narrow=narrow, depthwise=WeightKind.of(node) is WeightKind.DEPTHWISE)
     out = run.shift(acc, shift)
     return run.saturate(node, np.maximum(out, 0) if node.attributes["activation"] == "Relu" else out)
 
@@ -115,19 +121,19 @@ def accumulator(run: Interpreter, node: EspdlNode, products: Array) -> Array:
 def conv(run: Interpreter, node: EspdlNode) -> Array:
     wish = node.attributes
     x = padded(run.integers(node.inputs[0]), wish["pads"], 0)
-    view = windows(x, wish["kernel_shape"], wish["strides"], wish["dilations"]).astype(np.float64)
+    view = windows(x, wish["kernel_shape"], wish["strides"], wish["dilations"])
     kind = WeightKind.of(node)
-    weight = unpack(run.constants[node.inputs[1]], kind).astype(np.float64)
+    weight = unpack(run.constants[node.inputs[1]], kind).astype(np.int64)
     rank = len(wish["kernel_shape"])
-    if kind is WeightKind.DEPTHWISE:
-        return accumulator(run, node, (view * weight[:, 0]).sum(tuple(range(-rank, 0))))
-    inner = range(1, 2 + rank)
-    return accumulator(run, node, np.tensordot(view, weight, (tuple(range(-rank - 1, 0)), tuple(inner))))
+    if kind is not WeightKind.DEPTHWISE:  # the input channels come last of all
+        view, weight = np.moveaxis(view, -rank - 1, -1), np.moveaxis(weight, 1, -1)
+    values = view.reshape(*view.shape[: 2 + rank - (kind is not WeightKind.DEPTHWISE)], -1)
+    return accumulator(run, node, values, weight.reshape(len(weight), -1))
 
 
 def gemm(run: Interpreter, node: EspdlNode) -> Array:
-    weight = unpack(run.constants[node.inputs[1]], WeightKind.GEMM).astype(np.float64)
-    return accumulator(run, node, run.integers(node.inputs[0]).astype(np.float64) @ weight.T)
+    weight = unpack(run.constants[node.inputs[1]], WeightKind.GEMM).astype(np.int64)
+    return accumulator(run, node, run.integers(node.inputs[0]), weight)
 
 
 def insert_zeros(run: Interpreter, node: EspdlNode) -> Array:
@@ -172,7 +178,7 @@ def global_average_pool(run: Interpreter, node: EspdlNode) -> Array:
 def add(run: Interpreter, node: EspdlNode) -> Array:
     assert len({run.exponent(name) for name in (*node.inputs, *node.outputs)}) == 1
     x, y = (run.integers(name) for name in node.inputs)
-    return run.saturate(node, x + y)
+    return run.saturate(node, x - y if node.op_type == "Sub" else x + y)
 
 
 def mul(run: Interpreter, node: EspdlNode) -> Array:
@@ -207,8 +213,30 @@ def flatten(run: Interpreter, node: EspdlNode) -> Array:
 def table(run: Interpreter, node: EspdlNode) -> Array:
     entries = run.constants[node.attributes["lut"]]
     assert entries.exponents == (run.exponent(node.outputs[0]),)
-    assert entries.dims == (256,)
-    return np.asarray(entries.array[run.integers(node.inputs[0]) + 128])
+    x = run.integers(node.inputs[0])
+    if node.attributes["quant_type"] == "S8":
+        assert entries.dims == (256,)
+        return np.asarray(entries.array[x + 128])
+    step = node.attributes["int16_lut_step"]
+    assert node.op_type == "LUT"
+    assert entries.dims == (65536 // step + (step > 1),)
+    place, rest = np.divmod(x + 32768, step)
+    nearer = (2 * rest > step) | ((2 * rest == step) & (place % 2 == 1 if run.half_even else step > 1))
+    return np.asarray(entries.array[place + nearer])
+
+
+def prelu(run: Interpreter, node: EspdlNode) -> Array:
+    """Vector code rounds, the C code cuts off and leaves what is not negative in the input's scale."""
+    if "lut" in node.attributes:
+        return table(run, node)
+    source, slope = node.inputs
+    assert run.exponent(source) == run.exponent(node.outputs[0])
+    x, slopes = run.integers(source), run.constants[slope].array.reshape(-1).astype(np.int64)
+    assert slopes.size == x.shape[-1]
+    in_vectors = node.attributes["quant_type"] in run.prelu_in_vectors
+    bits = -run.exponent(slope)
+    assert bits >= 0
+    return run.saturate(node, np.where(x < 0, run.shift(x * slopes, bits) if in_vectors else (x * slopes) >> bits, x))
 
 
 def relu(run: Interpreter, node: EspdlNode) -> Array:
@@ -232,14 +260,6 @@ def requantize(run: Interpreter, node: EspdlNode) -> Array:
     return run.saturate(node, run.shift(run.integers(source), run.exponent(output) - run.exponent(source)))
 
 
-def softmax(run: Interpreter, node: EspdlNode) -> Array:
-    axis = node.attributes["axis"]
-    x = (run.integers(node.inputs[0]) * 2.0 ** run.exponent(node.inputs[0])).astype(np.float32)
-    x = x - x.max(axis, keepdims=True)
-    total = np.exp(x).sum(axis, keepdims=True)
-    return np.asarray(x - np.log(total) if node.op_type == "LogSoftmax" else np.exp(x) / total)
-
-
 OPERATIONS: dict[str, Callable[[Interpreter, EspdlNode], Array]] = {
     "Conv": conv,
     "Gemm": gemm,
@@ -248,6 +268,8 @@ OPERATIONS: dict[str, Callable[[Interpreter, EspdlNode], Array]] = {
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
     "Add": add,
+    "Sub": add,
+    "PRelu": prelu,
     "Mul": mul,
     "Concat": concat,
     "Transpose": transpose,
@@ -256,8 +278,7 @@ OPERATIONS: dict[str, Callable[[Interpreter, EspdlNode], Array]] = {
     "Relu": relu,
     "Clip": clip,
     "RequantizeLinear": requantize,
-    "Softmax": softmax,
-    "LogSoftmax": softmax,
+    **FLOATS,
     **dict.fromkeys(
         ("Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Gelu", "Exp", "Neg", "Swish", "LUT"), table
     ),

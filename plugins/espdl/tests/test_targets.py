@@ -8,12 +8,21 @@ import onnx_ir as ir
 import pytest
 from espdl_proof import DATA, DIGITS, TARGETS, prove, quantized
 
+from quaint.errors import QuaintError
 from quaint.numerics import IntType, Rounding, ScaleKind
+from quaint.pipeline import find_target
+from quaint.saved import load_quantized
+from quaint.testing.checks import check_same_model
+from quaint_espdl.names import SUMMARIES
+from quaint_espdl.targets import TARGETS as EVERY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from quaint.quantized import Quantized
 
 both = pytest.mark.parametrize("target", sorted(TARGETS))
+PLAIN = ("s2", "c2", "c3", "c5", "c6")
 needs_data = pytest.mark.skipif(not (DATA / "samples").exists(), reason="no samples: set QUAINT_TEST_DATA")
 
 
@@ -41,9 +50,59 @@ def test_number_formats(target: str) -> None:
     expected = {
         "esp32p4": (0, "int32", Rounding.HALF_EVEN),
         "esp32s3": (None, "int20", Rounding.HALF_UP),
+        "esp32": (None, "int32", Rounding.HALF_UP),
     }[target]
     assert (chip.weight.axis, str(chip.bias[8]), chip.rounding) == expected
-    assert str(chip.bias[16]) == "int40"
+    assert str(chip.bias[16]) == ("int64" if target == "esp32" else "int40")
+
+
+def test_every_chip_has_a_name_a_summary_and_the_arithmetic_of_its_like() -> None:
+    assert list(SUMMARIES) == ["esp32p4", "esp32s31", "esp32s3", "esp32", *(f"esp32{c}" for c in PLAIN)]
+    for name, chip in EVERY.items():
+        like = EVERY["esp32" if name.removeprefix("esp32") in PLAIN else name.replace("s31", "p4")]
+        assert (chip.name, chip.summary) == (name, SUMMARIES[name])
+        assert (chip.bias, chip.rounding, chip.limits, chip.weight) == (
+            like.bias,
+            like.rounding,
+            like.limits,
+            like.weight,
+        )
+
+
+@pytest.mark.parametrize("name", ["ESP32-P4", "esp32_p4", "ESP32P4", "Esp32-P4"])
+def test_other_ways_to_write_a_name(name: str) -> None:
+    assert find_target(name) is EVERY["esp32p4"]
+
+
+@pytest.mark.parametrize("name", ["esp32p5", "ESP32-P5", "esp32 p4", "esp32p4x", "p4"])
+def test_no_name_is_guessed(name: str) -> None:
+    with pytest.raises(QuaintError, match=r"QT300.*esp32p4"):
+        find_target(name)
+
+
+def test_weights_of_the_plain_chips_are_not_interleaved() -> None:
+    model, samples = ir.load(DIGITS / "digits.onnx"), {"input": digits("calibration")["input"]}
+    file = prove(quantized(model, "esp32", samples, layers={"conv2": {"bits": 16}}))
+    layouts = {tensor.name: tensor.layout for tensor in file.graph.initializers if tensor.name.endswith(".weight")}
+    assert layouts["conv1.weight"] == layouts["conv2.weight"] == layouts["dense.weight"] == "NHWC"
+    assert layouts["depthwise3.weight"] == "HWCN"
+    biases = {tensor.name: tensor.dtype.name for tensor in file.graph.initializers if tensor.name.endswith(".bias")}
+    assert (biases["conv1.bias"], biases["conv2.bias"]) == ("INT32", "INT64")
+
+
+@pytest.mark.parametrize("name", ["esp32p4", "esp32c3"])
+def test_a_file_can_be_read_saved_and_restored_but_not_written_again(name: str, tmp_path: Path) -> None:
+    model, samples = ir.load(DIGITS / "digits.onnx"), {"input": digits("calibration")["input"]}
+    exported = tmp_path / f"digits.{name}.espdl"
+    exported.write_bytes(quantized(model, name, samples).files("digits")[exported.name])
+    read = load_quantized(exported)
+    assert read.target.name == name
+    read.save(str(tmp_path / "saved.onnx"))
+    restored = load_quantized(tmp_path / "saved.onnx")
+    assert restored.target is EVERY[name]
+    check_same_model(restored.integer, read.integer)
+    with pytest.raises(QuaintError, match=r"QT351.*was read from an .espdl file"):
+        restored.files("again")
 
 
 @both

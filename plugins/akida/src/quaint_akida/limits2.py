@@ -35,6 +35,8 @@ def check_input_conv(context: CheckContext, block: Block) -> bool:
     window = common.window(context, block.nodes[0])
     if window is None:
         return False
+    if window.group != 1:
+        return context.fail(f"the input layer has one group, not {window.group}")
     if window.kernel not in INPUT_STRIDES:
         return context.fail(f"the input layer's kernel is 3, 4, 5 or 7, not {window.kernel}")
     if window.stride > INPUT_STRIDES[window.kernel]:

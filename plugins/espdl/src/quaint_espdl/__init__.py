@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from quaint.component import Lazy
 from quaint.hookspecs import impl
+from quaint_espdl.names import SUMMARIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,15 +21,11 @@ def quaint_frontends() -> Iterable[Lazy]:
 @impl
 def quaint_targets() -> Iterable[Lazy]:
     """The chips."""
-    yield Lazy(
-        "esp32p4", "quaint_espdl.targets:ESP32P4", "ESP32-P4: int8 or int16, power-of-two scales for each channel"
-    )
-    yield Lazy(
-        "esp32s3", "quaint_espdl.targets:ESP32S3", "ESP32-S3: int8 or int16, power-of-two scales for a whole tensor"
-    )
+    for name, summary in SUMMARIES.items():
+        yield Lazy(name, f"quaint_espdl.targets:{name}", summary)
 
 
 @impl
 def quaint_exporters() -> Iterable[Lazy]:
     """The files that ESP-DL loads."""
-    yield Lazy("espdl", "quaint_espdl.writing.exporter:export", ".espdl, .info and .json")
+    yield Lazy("espdl", "quaint_espdl.writing.cost:exporter", ".espdl, .info and .json")

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from quaint.simulators.exact import Exact
 from quaint_espdl.kernels.functions import FUNCTIONS, once_rounded
 
 X = np.linspace(-6, 6, 97, dtype=np.float32)
@@ -28,7 +29,7 @@ X = np.linspace(-6, 6, 97, dtype=np.float32)
 )
 def test_functions(name: str, attributes: dict[str, float], truth: object) -> None:
     assert callable(truth)
-    made = FUNCTIONS[name](X, attributes)
+    made = FUNCTIONS[name](Exact(), X, attributes)
     assert made.dtype == np.float32
     np.testing.assert_allclose(made, [truth(float(x)) for x in X], rtol=1e-5, atol=1e-5)
 

@@ -24,7 +24,7 @@ def model(alignment: int | None, exponents: tuple[int, ...] = (0,), target: str 
     ("given", "stem", "chip", "certain"),
     [
         (model(16, target="esp32p4"), "net_s3", "esp32p4", True),
-        (model(16, target="esp32s31"), "net", "esp32p4", True),
+        (model(16, target="esp32s31"), "net", "esp32s31", True),
         (model(None, target="c"), "net", "esp32", True),
         (model(None), "net_s3", "esp32", True),
         (model(16, tuple(range(16))), "net_s3", "esp32p4", True),

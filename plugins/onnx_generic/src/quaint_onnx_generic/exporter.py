@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 WEIGHTED = frozenset({"conv", "conv_transpose", "gemm"})
 #: Their float operators.
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+#: Constant operands of other kernels.
+CONSTANTS = frozenset({"constant", "slope"})
 
 
 def export(quantized: Quantized, name: str) -> dict[str, bytes]:
@@ -63,6 +65,8 @@ class _Writer:
         for layer in self.integer.layers:
             if layer.op in WEIGHTED:
                 self._weights(layer)
+            for role in CONSTANTS & layer.constants.keys():
+                self._operand(layer, role)
             if layer.op == "dequantize_quantize":
                 self._conversion(layer)
         for name, params in self.integer.tensors.items():
@@ -95,13 +99,28 @@ class _Writer:
         index = 2 if added is None else next(i for i in (0, 1) if graph.constant(reader.inputs[i]) is not None)
         reader.replace_input_with(index, self._dequantized(reader, "bias", bias, source * scale, 0))
 
+    def _operand(self, layer: Layer, role: str) -> None:
+        """The constant operand of a sum or product, or the slopes of a PRelu, as integers."""
+        reader = self.nodes[layer.nodes[0]]
+        index = next(i for i, value in enumerate(reader.inputs) if graph.constant(value) is not None)
+        shape = graph.static_shape(reader.inputs[index]) or ()
+        params, array = self.integer.tensors[f"{layer.name}/{role}"], np.asarray(layer.constants[role]).reshape(shape)
+        scale, zero_point = params.scale.astype(np.float32), int(params.zero_point)
+        reader.replace_input_with(index, self._dequantized(reader, role, array, scale, 0, zero_point))
+
     def _dequantized(
-        self, reader: ir.Node, role: str, array: NDArray[Any], scale: NDArray[np.float32], axis: int
+        self,
+        reader: ir.Node,
+        role: str,
+        array: NDArray[Any],
+        scale: NDArray[np.float32],
+        axis: int,
+        zero_point: int = 0,
     ) -> ir.Value:
         """A DequantizeLinear on stored integers, for one reader."""
         name = f"{reader.name}_{role}"
         inputs = [self._constant(f"{name}_quantized", array), self._constant(f"{name}_scale", scale)]
-        inputs.append(self._constant(f"{name}_zero_point", np.zeros(np.shape(scale), array.dtype)))
+        inputs.append(self._constant(f"{name}_zero_point", np.full(np.shape(scale), zero_point, array.dtype)))
         made = ir.node("DequantizeLinear", inputs, {"axis": axis} if scale.ndim else {}, name=f"{name}_dequantize")
         made.outputs[0].name = self._free(f"{name}_dequantized")
         self.graph.insert_before(reader, made)

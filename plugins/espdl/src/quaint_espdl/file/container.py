@@ -10,49 +10,80 @@ import struct
 from typing import TYPE_CHECKING
 
 from quaint.errors import QuaintError
+from quaint_espdl.file.encryption import KEY_VARIABLE, crypt
 from quaint_espdl.file.flatbuffer_read import read_payload
 from quaint_espdl.file.flatbuffer_write import write_payload
+from quaint_espdl.file.package import HEADER_SIZE, is_package, models
 
 if TYPE_CHECKING:
     from quaint_espdl.file.elements import EspdlModel
 
 MAGIC = b"EDL2"
-_HEADER_SIZE = {MAGIC: 16, b"EDL1": 12}
-_PACKAGES = (b"PDL1", b"PDL2", b"PDL3")
 
 
-def read(data: bytes, *, where: str | None = None) -> EspdlModel:
+def read(data: bytes, *, where: str | None = None, key: bytes | None = None) -> EspdlModel:
     """Decode an ``.espdl`` file.
 
     Args:
         data: the file's bytes, untrusted.
         where: the file's name, for messages.
+        key: 16 bytes, where the file is encrypted.
 
     Raises:
-        QuaintError: ``QM104``, it is truncated, corrupt, encrypted, or not one ``.espdl`` model.
+        QuaintError: ``QM104``, it is truncated, corrupt, encrypted with another key, or not one ``.espdl`` model.
     """
-    return read_payload(_open_envelope(data, where), where)
+    header, encrypted = _check_envelope(data, where)
+    payload = data[header:]
+    if not encrypted:
+        return read_payload(payload, where)
+    if key is None:
+        hint = f"set {KEY_VARIABLE} to the path of the file with its key"
+        raise QuaintError("QM104", "encrypted .espdl file", where=where, hint=hint)
+    try:
+        return read_payload(crypt(payload, key), where)
+    except QuaintError as error:
+        if error.code != "QM104":
+            raise
+        what = "encrypted .espdl file, which this key does not open, or which is corrupt"
+        raise QuaintError("QM104", what, where=where, hint="take the key that it was made with") from error
 
 
-def write(model: EspdlModel) -> bytes:
-    """Encode a model as an ``.espdl`` file; the same model gives the same bytes."""
+def is_encrypted(data: bytes) -> bool:
+    """Whether the payload of an ``.espdl`` file is encrypted."""
+    return data[:4] in HEADER_SIZE and data[4:8] not in {b"", bytes(4)}
+
+
+def write(model: EspdlModel, key: bytes | None = None) -> bytes:
+    """Encode a model as an ``.espdl`` file; the same model and key give the same bytes.
+
+    Args:
+        model: what the file shall hold.
+        key: 16 bytes to encrypt it with; None for a plain file.
+
+    Raises:
+        QuaintError: QP530 where the package for encryption is not installed.
+    """
     payload = write_payload(model)
-    return struct.pack("<4sIII", MAGIC, 0, len(payload), 0) + payload
+    header = struct.pack("<4sIII", MAGIC, key is not None, len(payload), 0)
+    return header + (payload if key is None else crypt(payload, key))
 
 
-def _open_envelope(data: bytes, where: str | None) -> bytes:
+def _check_envelope(data: bytes, where: str | None) -> tuple[int, bool]:
+    """Size of the header, and whether the payload is encrypted."""
     magic = data[:4]
-    if magic in _PACKAGES:
-        raise QuaintError("QM104", "a package of several models", where=where, hint="give one .espdl file of it")
-    if magic not in _HEADER_SIZE:
+    if is_package(data):
+        names = ", ".join(models(data, where))
+        hint = f"quaint_espdl.reading.reader.load(file, model=NAME) takes one of {names}"
+        raise QuaintError("QM104", "a package of several models", where=where, hint=hint)
+    if magic not in HEADER_SIZE:
         raise QuaintError("QM104", "not an .espdl file: it does not start with EDL2", where=where)
-    header = _HEADER_SIZE[magic]
+    header = HEADER_SIZE[magic]
     if len(data) < header:
         raise QuaintError("QM104", f"truncated .espdl file: {len(data)} bytes", where=where)
     encryption, length = struct.unpack_from("<II", data, 4)
-    if encryption:
-        raise QuaintError("QM104", "encrypted .espdl file", where=where, hint="export it without encryption")
+    if encryption > 1:
+        raise QuaintError("QM104", f".espdl file with unknown encryption {encryption}", where=where)
     if len(data) != header + length:
         what = f"truncated or corrupt .espdl file: {len(data)} bytes where its header announces {header + length}"
         raise QuaintError("QM104", what, where=where, hint="export or copy it again")
-    return data[header:]
+    return header, bool(encryption)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 LAYOUT_PREFIX = "layout ==> "
 
+#: What the files that this package writes say of their maker.
+PRODUCER = "quaint"
+
 
 class DataType(IntEnum):
     """Element types that have a fixed size; the numbers are those of the file (and of ONNX)."""

@@ -5,15 +5,13 @@ Formulas: ESP-DL 3.3.9, its C kernels and the rounding of each chip.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from quaint.layers import accumulators
 from quaint.layers import kernels as core
 from quaint.numerics import Rounding
-from quaint.simulators.exact import Exact
-from quaint_espdl.kernels.floats import on_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quaint.arithmetic import Arithmetic, Kernel
+    from quaint.layers.accumulators import Bits
 
     Ints = NDArray[np.int64]
 
@@ -48,7 +47,15 @@ def over_map(kernel: Callable[..., V]) -> Callable[..., V]:
 
 
 def matmul(
-    k: Arithmetic[V], x: V, y: V | None = None, *, shape: Sequence[int], weight: Ints | None = None, **output: Any
+    k: Arithmetic[V],
+    x: V,
+    y: V | None = None,
+    *,
+    shape: Sequence[int],
+    weight: Ints | None = None,
+    accumulator_bits: Bits | None = None,
+    accumulator_wraps: bool = False,
+    **output: Any,
 ) -> V:
     """``x @ y`` of two tensors, or of one and a constant, then ``requantize``; vectors as in NumPy."""
     if len(k.shape(x)) == 1:
@@ -57,7 +64,8 @@ def matmul(
         y = k.reshape(y, [-1, 1])
     factor = weight if y is None else y
     assert factor is not None
-    return k.reshape(core.requantize(k, k.matmul(x, factor), **output), shape)
+    acc = accumulators.matmul(k, x, factor, accumulator_bits=accumulator_bits, accumulator_wraps=accumulator_wraps)
+    return k.reshape(core.requantize(k, acc, **output), shape)
 
 
 def _operand(y: V | None, constant: Ints | None) -> Any:
@@ -147,31 +155,10 @@ def reduce_max(k: Arithmetic[V], x: V, *, axes: Sequence[int], shape: Sequence[i
     return k.multiply(k.reshape(k.max_pool(rows, ceil_mode=False, **window), shape), sign)
 
 
-def prelu(
-    k: Arithmetic[V], x: V, *, slope: Ints, shift: int, slope_shift: int, low: int, high: int, rounding: str
-) -> V:
-    """``x`` or, where negative, ``x * slope`` of the channel (the last axis), each shifted to the output's scale."""
-    positive = k.shift_right(k.clip(x, 0, None), shift, Rounding(rounding))
-    sloped = k.multiply(k.clip(x, None, 0), slope, axis=len(k.shape(x)) - 1)
-    return k.clip(k.add(positive, k.shift_right(sloped, slope_shift, Rounding(rounding))), low, high)
-
-
 def wide_lookup(k: Arithmetic[V], x: V, *, table: Ints, bits: int, rounding: str) -> V:
     """The entry of a table of every ``2**bits``-th 16-bit integer that is nearest to ``x``."""
     place = k.shift_right(k.add(x, 1 << 15), bits, Rounding(rounding))
     return k.lookup(place, table, 0)
-
-
-def rearrange(k: Arithmetic[V], x: V, *, split: Sequence[int], perm: Sequence[int], shape: Sequence[int]) -> V:
-    """Axes split to the sizes ``split``, put in the order ``perm``, joined to ``shape``."""
-    return k.reshape(k.transpose(k.reshape(x, split), perm), shape)
-
-
-def take(k: Arithmetic[V], x: V, *, axes: Sequence[int], indices: Sequence[Sequence[int]], shape: Sequence[int]) -> V:
-    """Entries along some axes, each a list of indices."""
-    for axis, chosen in zip(axes, indices, strict=True):
-        x = k.gather(x, chosen, axis)
-    return k.reshape(x, shape)
 
 
 def scatter(k: Arithmetic[V], *xs: V, indices: Sequence[int], shape: Sequence[int]) -> V:
@@ -186,11 +173,6 @@ def split(k: Arithmetic[V], x: V, *, axis: int, sizes: Sequence[int]) -> tuple[V
     return tuple(k.gather(x, range(end - size, end), axis) for size, end in zip(sizes, ends, strict=True))
 
 
-def pad(k: Arithmetic[V], x: V, *, pads: Sequence[int], value: int) -> V:
-    """Borders of ``value``; all begins, then all ends."""
-    return k.pad(x, pads, value)
-
-
 def insert_zeros(k: Arithmetic[V], x: V, *, indices: Sequence[Sequence[int]]) -> V:
     """Zeros between pixels: along each axis of the map, index ``size`` stands for a zero."""
     rank = len(k.shape(x))
@@ -201,24 +183,19 @@ def insert_zeros(k: Arithmetic[V], x: V, *, indices: Sequence[Sequence[int]]) ->
 
 
 MOVES: dict[str, Kernel] = {
-    "Rearrange": rearrange,
+    "Rearrange": core.rearrange,
     "Reshape": core.reshape,
     "Transpose": core.transpose,
     "Concat": core.concat,
-    "Take": take,
+    "Take": core.take,
     "Scatter": scatter,
     "Split": split,
 }
 
 
-def on_floats(kernel: Kernel) -> Kernel:
-    """A kernel that moves numbers, on floats."""
-    return on_arrays(partial(kernel, Exact()))
-
-
 INTEGER_KERNELS: dict[str, Kernel] = {
     **MOVES,
-    **{f"Float{name}": on_floats(kernel) for name, kernel in MOVES.items()},
+    **{f"Float{name}": kernel for name, kernel in MOVES.items()},
     "Conv": over_map(core.conv),
     "AveragePool": over_map(core.average_pool),
     "GlobalAveragePool": over_map(core.global_average_pool),
@@ -232,9 +209,8 @@ INTEGER_KERNELS: dict[str, Kernel] = {
     "Extreme": extreme,
     "ReduceSum": reduce_sum,
     "ReduceMax": reduce_max,
-    "PRelu": prelu,
     "WideLookup": wide_lookup,
-    "Pad": pad,
+    "Pad": core.pad,
     "InsertZeros": insert_zeros,
     "QuantizeLinear": core.input_quantizer,
     "DequantizeLinear": core.dequantizer,

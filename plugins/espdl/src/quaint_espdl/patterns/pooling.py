@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quaint import graph
+from quaint.integer import Layer
 from quaint.layers import patterns as core
 from quaint.layers import products
+from quaint.layers.constants import own_params
 from quaint.layers.kernels import window_counts
 from quaint.layers.output import requantization
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from quaint.lower import Lowering
     from quaint.numerics import QuantParams
     from quaint.patterns import Block, CheckContext
@@ -31,23 +38,53 @@ class Averages(core.Averaging):
         return {"multiplier": np.asarray(multiplier, np.float32)}, attributes
 
 
-class AveragePool(OneWidth, Averages, core.AveragePool):
-    """One- or two-dimensional average pooling; the runtime divides every window by the kernel's whole area."""
+class WholeAreas(Averages, core.AveragePool):
+    """Average pooling; the runtime divides every window by the kernel's whole area.
+
+    It does not look at ``count_include_pad`` (ESP-DL 3.3.9, ``get_pool_args``). Where the border shall not count, the windows
+    that reach into it are multiplied by a constant map.
+    """
 
     def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:
-        node = block.nodes[0]
-        if any(step != 1 for step in graph.attribute(node, "dilations", ())):
+        if any(step != 1 for step in graph.attribute(block.nodes[0], "dilations", ())):
             return context.fail("average pooling with dilation")
-        size = [n for n in (graph.dims(node.inputs[0]) or ())[2:] if isinstance(n, int)]
-        wish = products.attributes(
-            block, "AveragePool", ("kernel_shape", "strides", "pads", "ceil_mode", "count_include_pad")
-        )
-        if not wish["count_include_pad"]:
-            ceil = bool(wish["ceil_mode"])
-            counts = window_counts(size, wish["kernel_shape"], wish["strides"], wish["pads"], ceil_mode=ceil)
-            if (counts != np.prod(wish["kernel_shape"])).any():
-                return context.fail("averages without the border: the runtime counts it (count_include_pad = 1)")
+        if (_counts(block) == 0).any():
+            return context.fail("average pooling with a window that lies in the border")
         return super().check(context, block=block, **bindings)
+
+    def area(self, block: Block, context: Lowering) -> float:
+        """The kernel's."""
+        return float(np.prod(graph.attribute(block.nodes[0], "kernel_shape")))
+
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
+        pooled = super().lower(block, context)
+        assert isinstance(pooled, Layer)
+        shares = self.area(block, context) / _counts(block)
+        if graph.attribute(block.nodes[0], "count_include_pad", 0) or (shares == 1).all():
+            return [pooled]
+        (name,) = block.outputs
+        counted, border, out = f"{name}_counted", f"{block.name}_border", context.params[name]
+        context.define(counted, name, out)
+        params = context.params[f"{border}/constant"] = own_params(block, context, shares)
+        constant = params.quantize(shares[None, None], context.target.rounding).astype(params.dtype.storage)
+        stage, attributes = requantization(context.target, params.scale * out.scale, out)
+        constants = {"constant": constant, "multiplier": np.exp2(-stage["shift"]).astype(np.float32)}
+        return [
+            replace(pooled, outputs=(counted,)),
+            Layer("multiply", (counted,), (name,), constants, attributes, border, block.node_names),
+        ]
+
+
+def _counts(block: Block) -> NDArray[np.int64]:
+    """How many true pixels each window covers."""
+    size = [n for n in (graph.dims(block.nodes[0].inputs[0]) or ())[2:] if isinstance(n, int)]
+    wish = products.attributes(block, "AveragePool", ("kernel_shape", "strides", "pads", "ceil_mode"))
+    ceil = bool(wish["ceil_mode"])
+    return window_counts(size, wish["kernel_shape"], wish["strides"], wish["pads"], ceil_mode=ceil)
+
+
+class AveragePool(OneWidth, WholeAreas):
+    """One- or two-dimensional average pooling."""
 
 
 class GlobalAveragePool(OneWidth, Averages, core.GlobalAveragePool):

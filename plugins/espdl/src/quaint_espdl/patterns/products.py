@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from quaint import graph
+from quaint.integer import Layer
 from quaint.layers import products
-from quaint_espdl.limits import shifted_right, warn_of_saturation
+from quaint_espdl.accumulators import limited, never_negative
+from quaint_espdl.limits import shifted_right
 
 if TYPE_CHECKING:
-    from quaint.integer import Layer
     from quaint.lower import Lowering
     from quaint.patterns import Block, CheckContext
+from quaint_espdl.patterns.groups import DenseConv, DenseConvTranspose
 from quaint_espdl.patterns.widths import OneWidth
 
 
@@ -20,32 +23,39 @@ class Accumulating(OneWidth):
 
     def lower(self, block: Block, context: Lowering) -> list[Layer]:
         *before, layer = super().lower(block, context)
-        warn_of_saturation(layer, block, context)
-        return [*before, *shifted_right(layer, block, context)]
+        layer, *clipped = unclipped(layer, block, context)
+        source = block.inputs[0]
+        positive = never_negative(context.plan.values[source])
+        layer, warning = limited(layer, context.target, context.params[source].dtype, positive=positive)
+        if warning:
+            context.warnings.append(f"layer {block.name!r}: {warning}")
+        return [*before, *shifted_right(layer, replace(block, outputs=layer.outputs), context), *clipped]
 
 
-class Conv(Accumulating, products.Conv):
-    """One- or two-dimensional, plain or depthwise; ReLU is part of it, any other clip a table after it."""
+def unclipped(layer: Layer, block: Block, context: Lowering) -> list[Layer]:
+    """The layer, whose activation is nothing or ReLU, and a clip after it unless its integers end where the clip's do."""
+    (name,) = layer.outputs
+    out = context.params[name]
+    low, high = layer.attributes["low"], layer.attributes["high"]
+    if high == out.dtype.high and low in {0, out.dtype.low}:
+        return [layer]
+    clip = block.nodes[-1].name or ""
+    made = f"{name}_unclipped"
+    context.define(made, name, out)
+    attributes = {**layer.attributes, "low": out.dtype.low, "high": out.dtype.high}
+    computing = replace(layer, outputs=(made,), attributes=attributes, nodes=block.node_names[:-1])
+    return [computing, Layer("clip", (made,), (name,), {}, {"low": low, "high": high}, clip, (clip,))]
 
-    activations = ("Relu",)
 
-    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:
-        group = graph.attribute(block.nodes[0], "group", 1)
-        weight = graph.constant(bindings["weight"])
-        if weight is not None and group != 1 and weight.shape[:2] != (group, 1):
-            return context.fail(f"convolution in {group} groups: only 1 group, or one for each channel (depthwise)")
-        return super().check(context, block=block, **bindings)
+class Conv(Accumulating, DenseConv):
+    """One- or two-dimensional, depthwise or in one group; ReLU is part of it, and any clip that saturation makes."""
 
 
-class ConvTranspose(Accumulating, products.ConvTranspose):
+class ConvTranspose(Accumulating, DenseConvTranspose):
     """In the file zeros inserted between the pixels, then a convolution."""
 
-    activations = ("Relu",)
-
     def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:
-        node, weight = block.nodes[0], graph.constant(bindings["weight"])
-        if graph.attribute(node, "group", 1) != 1:
-            return context.fail("grouped transposed convolution")
+        weight = graph.constant(bindings["weight"])
         if weight is not None:
             wish = products.attributes(block, "ConvTranspose", ("dilations", "pads"))
             reach = [step * (n - 1) for n, step in zip(weight.shape[2:], wish["dilations"], strict=True)]
@@ -55,9 +65,7 @@ class ConvTranspose(Accumulating, products.ConvTranspose):
 
 
 class Gemm(Accumulating, products.Gemm):
-    """Dense layer; ReLU is part of it."""
-
-    activations = ("Relu",)
+    """Dense layer; activations as of Conv."""
 
 
 class MatMul(Accumulating, products.MatMul):

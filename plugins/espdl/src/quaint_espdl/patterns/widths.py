@@ -54,6 +54,8 @@ class OneWidth(Observed):
                 continue
             wanted = self._converted(block, name, source, context)
             names[index] = f"{block.outputs[0]}_{name}_int{bits}"
+            if names[index] in names[:index]:
+                continue  # both operands are this tensor
             context.define(names[index], name, wanted)
             stage, attributes = requantization(context.target, source.scale, wanted)
             converter = f"{block.name}_int{bits}_{index}"

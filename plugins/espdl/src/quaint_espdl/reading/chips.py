@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from quaint.errors import QuaintError
 from quaint.suggest import did_you_mean
 from quaint_espdl.file.layout import PLAIN
-from quaint_espdl.kernels import KERNELS
-from quaint_espdl.targets import ESP32P4, ESP32S3
+from quaint_espdl.targets import TARGETS
 
 if TYPE_CHECKING:
     from quaint.numerics import Rounding
@@ -23,37 +22,26 @@ class Chip:
 
     Args:
         target: number formats and kernels.
-        prelu: widths in which PRelu runs in vector instructions, which round; the plain C code cuts off.
     """
 
     target: Target
-    prelu: frozenset[int] = frozenset()
 
     @property
     def rounding(self) -> Rounding:
         """What becomes of the fraction, everywhere."""
         return self.target.rounding
 
+    @property
+    def prelu(self) -> tuple[int, ...]:
+        """Widths in which PRelu runs in vector instructions, which round; the plain C code cuts off."""
+        widths: tuple[int, ...] = self.target.limits["rounding_prelu"]
+        return widths
 
-def _reading(target: Target) -> Target:
-    """A target for models that come from a file: the runtime's kernels, and nothing to export."""
-    return replace(target, kernels=KERNELS, exporter=None)
 
-
-_PLAIN_C = replace(
-    ESP32S3,
-    name="esp32",
-    summary="ESP32 and others without vector instructions: the runtime's plain C code",
-    limits={**ESP32S3.limits, "accumulator_bits": {8: 32, 16: 64}},
-)
-
-CHIPS = {
-    "esp32p4": Chip(_reading(ESP32P4), prelu=frozenset({8})),
-    "esp32s3": Chip(_reading(ESP32S3), prelu=frozenset({8, 16})),
-    "esp32": Chip(_reading(_PLAIN_C)),
-}
-#: Other names that files give to the same arithmetic.
-ALIASES = {"esp32s31": "esp32p4"} | dict.fromkeys(("c", "esp32s2", "esp32c2", "esp32c3", "esp32c5", "esp32c6"), "esp32")
+#: A model that comes from a file is not written to one again.
+CHIPS = {name: Chip(replace(target, exporter=None)) for name, target in TARGETS.items()}
+#: What the vendor's exporter calls the plain C code.
+ALIASES = {"c": "esp32"}
 #: How the vendor's own files are called.
 _SUFFIXES = {"_p4": "esp32p4", "_s3": "esp32s3"}
 

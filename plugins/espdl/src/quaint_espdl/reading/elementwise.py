@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quaint.simulators.exact import Exact
+from quaint_espdl.file.elements import DataType
 from quaint_espdl.kernels.floats import BINARY, quantized
 from quaint_espdl.kernels.functions import FUNCTIONS
 from quaint_espdl.reading.products import prelu
@@ -81,7 +83,9 @@ def in_reals(node: Node) -> Layer:
     """Remainder or power of reals, rounded."""
     variables, options = _operands(node)
     scales = {"scale": node.input(0).scale, "scale_y": node.input(1).scale}
-    return node.layer(node.op_type, *variables, **scales, **options, **node.float_stage())
+    narrow = all(edge.dtype is DataType.INT8 for edge in (node.input(0), node.input(1)))
+    op = "RealPow" if node.op_type == "Pow" and not narrow else node.op_type
+    return node.layer(op, *variables, **scales, **options, **node.float_stage())
 
 
 #: Comparison -> its kernel's relation, and that with the operands exchanged.
@@ -120,8 +124,9 @@ def unary(node: Node) -> Layer:
         return node.layer("Unary", x, function=node.op_type, attributes=_plain(node))
     kind = x.integers
     values = np.arange(kind.low, kind.high + 1, dtype=np.float32) * np.float32(x.scale)
-    made = FUNCTIONS[node.op_type](values, node.attributes)
-    return _lookup(node, quantized(made, **node.float_stage()).astype(node.output.integers.storage))
+    exact = Exact()
+    made = FUNCTIONS[node.op_type](exact, values, node.attributes)
+    return _lookup(node, quantized(exact, made, **node.float_stage()).astype(node.output.integers.storage))
 
 
 def _plain(node: Node) -> dict[str, Any]:

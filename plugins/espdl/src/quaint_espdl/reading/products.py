@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quaint.layers.kernels import window_counts
 from quaint_espdl.file.layout import WeightKind, unpack
 from quaint_espdl.reading.view import Node, Unsupported
 
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from quaint.integer import Layer
 
     Ints = NDArray[np.int64]
+
+#: How a file says that the right operand of a MatMul lies row by row.
+NATIVE = "native_kn"
 
 
 def _weights(node: Node, kind: WeightKind) -> tuple[NDArray[Any], Ints]:
@@ -68,22 +70,29 @@ def gemm(node: Node) -> Layer:
 
 
 def matmul(node: Node) -> Layer:
-    """Product of two tensors, or of one with a constant."""
+    """Product of two tensors, or of one with a constant.
+
+    A computed right operand lies in the order of packed weights unless the file says otherwise.
+    """
     x, y = node.input(0), node.input(1)
     if x.tensor is not None or x.is_real:
         raise Unsupported("a constant or float left operand")
     shape = list(node.output.dims)
     if y.tensor is None:
-        return node.layer("MatMul", x, y, shape=shape, **node.stage(x.exponent + y.exponent))
+        stage = node.stage(x.exponent + y.exponent)
+        if len(y.dims) == 1 or node.attributes.get("input1_layout") == NATIVE:
+            return node.layer("MatMul", x, y, shape=shape, **stage)
+        group = node.chip.target.limits["alignment"][y.integers.bits] or 0
+        return node.layer("PackedMatMul", x, y, group=group, shape=shape, **stage)
     packed = y.tensor.layout not in {"", "UNK"}
     weight = unpack(y.tensor, WeightKind.MATMUL) if packed else y.array
     weight = weight[:, None] if weight.ndim == 1 else weight
     return node.layer("MatMul", x, weight=weight, shape=shape, **node.stage(x.exponent + y.exponent))
 
 
-def _average(node: Node, area: int | Ints) -> dict[str, Any]:
+def _average(node: Node, area: int) -> dict[str, Any]:
     """The runtime's multiplier, in float32 from left to right: ``2**e_in * (1 / area) * 2**-e_out``."""
-    share = np.float32(1) / np.asarray(area, np.float32)
+    share = np.float32(1) / np.float32(area)
     factor = np.float32(node.input(0).scale) * share * np.float32(1 / node.output.scale)
     return {"multiplier": np.asarray(factor, np.float32), "rounding": str(node.chip.rounding), **node.limits()}
 
@@ -93,10 +102,7 @@ def average_pool(node: Node) -> Layer:
     size = node.input(0).dims[1:-1]
     window = _window(node, len(size), "kernel_shape", "strides", "pads")
     ceil_mode = bool(node.attributes.get("ceil_mode", 0))
-    area: int | Ints = int(np.prod(window["kernel_shape"]))
-    if not node.attributes.get("count_include_pad", 0) and any(window["pads"]):
-        counts = window_counts(size, **window, ceil_mode=ceil_mode)
-        area = counts[None] if counts.ndim == 1 else counts  # a vector would lie along the channels
+    area = int(np.prod(window["kernel_shape"]))  # with the border, whatever count_include_pad says
     return node.layer("AveragePool", ceil_mode=ceil_mode, **window, **_average(node, area))
 
 
@@ -127,7 +133,7 @@ def prelu(node: Node) -> Layer:
         "shift": out.exponent - x.exponent if vector else 0,
         "slope_shift": out.exponent - x.exponent - slope.exponent,
     }
-    return node.layer("PRelu", x, slope=slopes, rounding=rounding, **shifts, **node.limits())
+    return node.layer("prelu", x, slope=slopes, axis=len(x.dims) - 1, rounding=rounding, **shifts, **node.limits())
 
 
 def insert_zeros(node: Node) -> Layer:

@@ -12,9 +12,14 @@ from quaint.errors import QuaintError
 from quaint.frontends.limits import Limits
 from quaint.integer import DEQUANTIZER, INPUT_QUANTIZER, IntegerModel, Layer
 from quaint.quantized import Quantized
-from quaint_espdl.file.container import read
+from quaint.suggest import did_you_mean
+from quaint.vectors import Vectors
+from quaint_espdl.accumulators import limited_model
+from quaint_espdl.file.container import is_encrypted, read
 from quaint_espdl.file.describe import describe
-from quaint_espdl.limits import CHANNELS, reach
+from quaint_espdl.file.elements import PRODUCER, DataType
+from quaint_espdl.file.encryption import key_from_environment, read_key
+from quaint_espdl.file.package import is_package, models
 from quaint_espdl.reading.chips import by_name, guess
 from quaint_espdl.reading.elementwise import ELEMENTWISE
 from quaint_espdl.reading.movement import MOVEMENT
@@ -39,39 +44,92 @@ class Reader:
     #: What is read needs no quantization any more.
     quantized = True
 
-    def __call__(self, source: str | Path, *, chip: str | None = None) -> Quantized:
+    def __call__(
+        self, source: str | Path, *, chip: str | None = None, model: str | None = None, key: str | Path | None = None
+    ) -> Quantized:
         """A file as an integer model; tensors have the names and the layout that they have in the file.
 
         Args:
             source: the file.
             chip: the chip that it is for; what the file says, or else suggests, if None (see ``chips.guess``).
+            model: which model of a package; needed where the file holds several.
+            key: file with the key of an encrypted model, as 32 hexadecimal digits; the one that the environment variable
+                ``QUAINT_ESPDL_KEY`` names if None.
 
         Raises:
-            QuaintError: QM101 or QM104 for a file that cannot be read, QT300 for an unknown chip, QT310 for nodes that
-                cannot be run exactly, each listed with the reason.
+            QuaintError: QM101 or QM104 for a file that cannot be read, QT300 for an unknown chip or model, QT310 for nodes
+                that cannot be run exactly, each listed with the reason.
         """
         path = Path(source)
-        model = _open(path)
-        found, doubt = (by_name(chip), None) if chip else guess(model, path.stem)
-        integer = integer_model(model, found, path.stem)
-        noted = [*([doubt] if doubt else []), *_warnings(integer, model, found)]
+        data = _bytes(path)
+        if model is not None:
+            data = _member(data, model, path)
+        found_model = _decode(data, path, key)
+        stem = Path(model).stem if model else path.stem
+        found, doubt = (by_name(chip), None) if chip else guess(found_model, stem)
+        integer = integer_model(found_model, found, stem)
+        noted = [*([doubt] if doubt else []), *_warnings(integer, found_model, found)]
         return Quantized(integer, found.target, warnings=tuple(noted))
 
     def describe(self, path: str | Path) -> dict[str, Any]:
-        """What is in a file, as plain data."""
-        return describe(_open(Path(path)))
+        """What is in a file, as plain data; of a package, what is in each of its models."""
+        path = Path(path)
+        data = _bytes(path)
+        if not is_package(data):
+            return {**describe(_decode(data, path)), "encrypted": is_encrypted(data)}
+        return {"format": "espdl package", "models": [_entry(*item, path) for item in models(data, str(path)).items()]}
+
+    def vectors(self, path: str | Path) -> Vectors | None:
+        """The embedded test inputs and outputs by name; None where there are none.
+
+        Those of other producers are as the runtime's own ``Model::test`` compares them: 16 bits within one, floats within 2e-5.
+        """
+        path = Path(path)
+        model = _decode(_bytes(path), path)
+        inputs, outputs = (
+            {tensor.name: tensor.array for tensor in tensors}
+            for tensors in (model.graph.test_inputs, model.graph.test_outputs)
+        )
+        if not inputs or not outputs:
+            return None
+        allowed = {} if model.producer_name == PRODUCER else {DataType.INT16: 1.0, DataType.FLOAT: 2e-5}
+        tolerances = {t.name: allowed[t.dtype] for t in model.graph.test_outputs if t.dtype in allowed}
+        return Vectors(inputs, outputs, tolerances)
 
 
 load = Reader()
 
 
-def _open(path: Path) -> EspdlModel:
+def _bytes(path: Path) -> bytes:
     try:
         Limits().check_model(path.stat().st_size, str(path))
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise QuaintError("QM101", f"cannot be read: {error.strerror}", where=str(path.resolve())) from error
-    return read(data, where=str(path))
+
+
+def _decode(data: bytes, path: Path, key: str | Path | None = None) -> EspdlModel:
+    secret = None
+    if is_encrypted(data):
+        secret = read_key(key) if key is not None else key_from_environment()
+    return read(data, where=str(path), key=secret)
+
+
+def _member(data: bytes, name: str, path: Path) -> bytes:
+    known = models(data, str(path))
+    if name not in known:
+        raise QuaintError("QT300", f"no model {name!r} in the package", where=str(path), hint=did_you_mean(name, known))
+    return known[name]
+
+
+def _entry(name: str, data: bytes, path: Path) -> dict[str, Any]:
+    """A line on one model of a package; an encrypted one is not opened."""
+    entry = {"name": name, "bytes": len(data), "encrypted": is_encrypted(data)}
+    if entry["encrypted"]:
+        return entry
+    found = describe(_decode(data, path))
+    shapes = {edges: [edge["shape"] for edge in found[edges]] for edges in ("inputs", "outputs")}
+    return entry | {"nodes": len(found["nodes"]), "input_shapes": shapes["inputs"], "output_shapes": shapes["outputs"]}
 
 
 def integer_model(model: EspdlModel, chip: Chip, name: str) -> IntegerModel:
@@ -97,7 +155,8 @@ def integer_model(model: EspdlModel, chip: Chip, name: str) -> IntegerModel:
     tensors = {twins.get(key, key): params for key in known if (params := edges[key].params) is not None}
     shapes = {called: edges[key].dims for key in known for called in (key, twins.get(key, key))}
     every = (*entering, *renamed, *leaving)
-    return IntegerModel(graph.name or name, tuple(inputs), tuple(outputs), every, tensors, shapes, chip.target.domain)
+    wide = IntegerModel(graph.name or name, tuple(inputs), tuple(outputs), every, tensors, shapes, chip.target.domain)
+    return limited_model(wide, chip.target)[0]
 
 
 def _layers(graph: EspdlGraph, edges: dict[str, Edge], chip: Chip) -> list[Layer]:
@@ -161,17 +220,7 @@ def _dequantizer(edge: Edge, twin: str) -> Layer:
 
 
 def _warnings(integer: IntegerModel, model: EspdlModel, chip: Chip) -> Iterator[str]:
-    """What the simulators do not show: accumulators that may saturate or overflow on the chip, state between calls."""
-    for layer in integer.layers:
-        core = layer.op.lower()
-        if core not in CHANNELS:
-            continue
-        kind = integer.tensors[layer.inputs[0]].dtype
-        bits = chip.target.limits["accumulator_bits"][kind.bits]
-        channels = reach(replace(layer, op=core), kind.low, kind.high)
-        count = int((channels >= 1 << (bits - 1)).sum())
-        if count:
-            reached = f"{count} of {channels.size} channels can exceed the {bits}-bit accumulator on extreme inputs"
-            yield f"layer {layer.name!r}: {reached}"
+    """Accumulators that may saturate or overflow, and what the simulators do not show: state between calls."""
+    yield from limited_model(integer, chip.target)[1]
     if any(node.op_type == "StreamingCache" for node in model.graph.nodes):
         yield "the model keeps frames from one call to the next; here every call is the first, with zeros before it"

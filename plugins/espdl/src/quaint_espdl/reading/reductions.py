@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quaint_espdl.kernels.reductions import REDUCTIONS
+from quaint_espdl.kernels.interpolation import ALIGN_CORNERS, HALF_PIXEL, neighbours
+from quaint_espdl.kernels.reductions import REDUCTIONS, whole_mean
 from quaint_espdl.reading.view import Node, Unsupported
 
 if TYPE_CHECKING:
@@ -47,13 +48,9 @@ def reduce_mean(node: Node) -> Layer:
     axes = _axes(node)
     count = math.prod(x.dims[axis] for axis in axes)
     if not x.is_real and not out.is_real:
-        left = x.exponent - out.exponent
-        steps = count << max(-left, 0)  # the quotient is a whole number of 1 / steps
-        largest = count << (x.integers.bits - 1)
-        # float32 errs by less than 2**-24 of a quotient of at most 2**bits; a tie is at least 1 / (2 * steps) away.
-        if largest <= 1 << 24 and steps << (out.integers.bits + 1) <= 1 << 24:
-            stage = node.stage(out.exponent)
-            return node.layer("ReduceSum", x, divisor=steps, left=max(left, 0), **_reduction(node), **stage)
+        whole = whole_mean(count, x.exponent - out.exponent, x.integers.bits, out.integers.bits)
+        if whole is not None:
+            return node.layer("ReduceSum", x, **whole, **_reduction(node), **node.stage(out.exponent))
     return node.layer("ReduceMean", x, scale=x.scale, **_reduction(node), **node.float_stage())
 
 
@@ -99,41 +96,31 @@ def resize(node: Node) -> Layer:
     if mode == "nearest":
         if (place, node.attributes.get("nearest_mode")) != ("asymmetric", "floor") or x.exponent != out.exponent:
             raise Unsupported(f"nearest entries by {place}, {node.attributes.get('nearest_mode')}")
-        indices = [
-            np.minimum(np.floor(_places(out.dims[a], _inverse(node, a))), x.dims[a] - 1).astype(int).tolist()
-            for a in axes
-        ]
+        indices = [_nearest(node, axis) for axis in axes]
         op = "FloatTake" if x.is_real else "Take"
         return node.layer(op, x, axes=axes, indices=indices, shape=list(out.dims))
-    if mode != "linear" or place not in {"half_pixel", "pytorch_half_pixel", "align_corners"}:
+    align = place == ALIGN_CORNERS
+    if mode != "linear" or not (align or place in HALF_PIXEL):
         raise Unsupported(f"Resize by {mode}, {place}")
-    lows, parts = zip(*(_neighbours(node, axis, place) for axis in reversed(axes)), strict=True)
+    sizes = [(x.dims[axis], out.dims[axis], _scale(node, axis)) for axis in reversed(axes)]
+    lows, parts = zip(*(neighbours(*size, align_corners=align) for size in sizes), strict=True)
     sides = {"axes": axes[::-1], "low_index": list(lows), "fraction": list(parts)}
     return node.layer("Resize", x, scale=x.scale, **sides, **node.float_stage())
 
 
-def _places(size: int, inverse: np.float32) -> Any:
-    return np.arange(size, dtype=np.float32) * inverse
-
-
-def _inverse(node: Node, axis: int) -> np.float32:
-    """Pixels of the input to one of the output; the file lists scales channel first."""
+def _scale(node: Node, axis: int) -> np.float32:
+    """Pixels of the output to one of the input; the file lists scales channel first."""
     scales = node.optional(2)
     if scales is not None:
-        return np.float32(1) / np.float32(scales.array[axis + 1])
-    return np.float32(node.input(0).dims[axis]) / np.float32(node.output.dims[axis])
+        return np.float32(scales.array[axis + 1])
+    return np.float32(node.output.dims[axis]) / np.float32(node.input(0).dims[axis])
 
 
-def _neighbours(node: Node, axis: int, place: str) -> tuple[list[int], list[float]]:
-    """For each pixel along an axis, the neighbour below and the distance to it."""
-    before, after = node.input(0).dims[axis], node.output.dims[axis]
-    if place == "align_corners":
-        exact = _places(after, np.float32(before - 1) / np.float32(max(after - 1, 1)))
-    else:
-        half = np.float32(0.5)
-        exact = (np.arange(after, dtype=np.float32) + half) * _inverse(node, axis) - half
-    low = np.clip(np.floor(exact), 0, max(before - 2, 0))
-    return low.astype(int).tolist(), np.clip(exact - low, 0, 1).tolist()
+def _nearest(node: Node, axis: int) -> list[int]:
+    """For each pixel along an axis, the one at or before it."""
+    places = np.arange(node.output.dims[axis], dtype=np.float32) * (np.float32(1) / _scale(node, axis))
+    nearest: list[int] = np.minimum(np.floor(places), node.input(0).dims[axis] - 1).astype(int).tolist()
+    return nearest
 
 
 REDUCED: dict[str, Callable[[Node], Layer]] = {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quaint_espdl.writing.graph import channel_last
 from quaint_espdl.writing.layouts import together
 
 if TYPE_CHECKING:
@@ -21,15 +22,27 @@ TABLES = frozenset({"Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "LeakyRelu", 
 
 
 def add(writer: GraphWriter, layer: Layer) -> None:
-    """Sum of two tensors of one exponent."""
+    """Sum or difference on one exponent; a constant comes first where it is what is subtracted from."""
     sources, output, _ = together(writer, layer)
-    writer.node("Add", layer.name, sources, (output,), writer.params(layer.outputs[0]))
+    if layer.attributes.get("x_multiplier") == -1:
+        sources.reverse()
+    operator = "Sub" if -1 in {layer.attributes.get(f"{side}_multiplier") for side in "xy"} else "Add"
+    writer.node(operator, layer.name, sources, (output,), writer.params(layer.outputs[0]))
 
 
 def multiply(writer: GraphWriter, layer: Layer) -> None:
     """Product; the runtime finds the shift in the exponents."""
     sources, output, _ = together(writer, layer)
     writer.node("Mul", layer.name, sources, (output,), writer.params(layer.outputs[0]))
+
+
+def prelu(writer: GraphWriter, layer: Layer) -> None:
+    """A slope for each channel, channel last."""
+    layout = channel_last(len(writer.shape(layer.inputs[0])))
+    slopes = layer.constants["slope"].reshape(-1, *(1,) * (len(layout) - 2))
+    slope = writer.constant(f"{layer.name}.slope", slopes, (writer.exponent(f"{layer.name}/slope"),))
+    source, output = writer.take(layer.inputs[0], layout), writer.declare(layer.outputs[0], layout)
+    writer.node("PRelu", layer.name, (source, slope), (output,), writer.params(layer.outputs[0]))
 
 
 def clip(writer: GraphWriter, layer: Layer) -> None:
@@ -49,12 +62,28 @@ def clip(writer: GraphWriter, layer: Layer) -> None:
 
 
 def lookup(writer: GraphWriter, layer: Layer) -> None:
-    """A function as a table of 256 integers, under the operator's own name where the runtime knows it."""
+    """A function as a table of every integer, under the operator's own name where the runtime knows it."""
+    operator, table = _operator(writer, layer), layer.constants["table"]
+    if writer.params(layer.inputs[0]).dtype.bits == 16:
+        _elementwise(writer, layer, "LUT", (), table, int16_lut_step=1, original_op_type=operator)
+    elif operator in TABLES:
+        _elementwise(writer, layer, operator, (), table)
+    else:
+        _elementwise(writer, layer, "LUT", (), table, original_op_type=operator)
+
+
+def wide_lookup(writer: GraphWriter, layer: Layer) -> None:
+    """A function as a table of every n-th 16-bit integer."""
+    attributes = {"int16_lut_step": 1 << layer.attributes["bits"], "original_op_type": _operator(writer, layer)}
+    _elementwise(writer, layer, "LUT", (), layer.constants["table"], **attributes)
+
+
+def _operator(writer: GraphWriter, layer: Layer) -> str:
+    """What the table was made of, for readers; ``LUT`` where it has no name."""
     drawn = [writer.operators[node] for node in layer.nodes if node in writer.operators]
-    operator = "Swish" if "Mul" in drawn else drawn[0] if drawn else "LUT"
-    known = operator in TABLES
-    attributes = {} if known else {"original_op_type": operator}
-    _elementwise(writer, layer, operator if known else "LUT", (), layer.constants["table"], **attributes)
+    if "Mul" in drawn:
+        return "Swish" if "Sigmoid" in drawn else "LUT"
+    return drawn[0] if drawn else "LUT"
 
 
 def requantize(writer: GraphWriter, layer: Layer) -> None:

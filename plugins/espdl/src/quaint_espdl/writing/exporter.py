@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quaint.errors import QuaintError
 from quaint.integer import DEQUANTIZER, HOST
 from quaint.plugins import registry
 from quaint_espdl.file.container import write
 from quaint_espdl.file.describe import info_text
-from quaint_espdl.file.elements import DataType, EspdlGraph, EspdlModel, EspdlTensor, ValueInfo
+from quaint_espdl.file.elements import PRODUCER, DataType, EspdlGraph, EspdlModel, EspdlTensor, ValueInfo
+from quaint_espdl.file.encryption import read_key
 from quaint_espdl.writing.graph import GraphWriter, channel_last, original, wanted_channel_last
 from quaint_espdl.writing.nodes import WRITERS
 from quaint_espdl.writing.sidecar import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import onnx
     from numpy.typing import NDArray
 
-    from quaint.integer import IntegerModel
+    from quaint.integer import IntegerModel, Layer
     from quaint.quantized import Quantized
 
     Arrays = Mapping[str, NDArray[Any]]
@@ -37,15 +39,19 @@ def export(quantized: Quantized, name: str) -> dict[str, bytes]:
     Args:
         quantized: a model for one of this plugin's targets.
         name: stem of the files' names.
+
+    Raises:
+        QuaintError: QT351 for a model that was read from such a file; QI604, QP512 or QP530 where it cannot be encrypted.
     """
+    key_file = quantized.option("encrypt")
+    key = read_key(key_file) if key_file else None
     model = to_espdl(quantized)
     stem = f"{name}.{quantized.target.name}"
+    files = {f"{stem}.espdl": write(model, key)}
+    if quantized.option("info") and key is None:
+        files[f"{stem}.info"] = info_text(model).encode()
     described = json.dumps(summary(quantized, model), indent=1, sort_keys=True) + "\n"
-    return {
-        f"{stem}.espdl": write(model),
-        f"{stem}.info": info_text(model).encode(),
-        f"{stem}.json": described.encode(),
-    }
+    return files | {f"{stem}.json": described.encode()}
 
 
 def to_espdl(quantized: Quantized) -> EspdlModel:
@@ -63,9 +69,11 @@ def to_espdl(quantized: Quantized) -> EspdlModel:
         rank = len(integer.shapes[tensor])
         inputs.append(writer.declare(tensor, channel_last(rank) if tensor in wanted else original(rank)))
     for layer in integer.integer_layers:
-        WRITERS[layer.op](writer, layer)
+        _writer(layer)(writer, layer)
     outputs = [*_write_last(writer, integer)]
-    feeds = _random_feeds(writer, integer)
+    tested = quantized.option("test_vectors")
+    feeds = _random_feeds(writer, integer) if tested else {}
+    results = quantized.simulator("reference").run(feeds, outputs) if tested else {}
     graph = EspdlGraph(
         name=integer.name,
         nodes=tuple(writer.nodes),
@@ -74,11 +82,20 @@ def to_espdl(quantized: Quantized) -> EspdlModel:
         outputs=tuple(writer.variables[writer.declared(tensor)] for tensor in outputs),
         value_info=tuple(writer.variables.values()),
         test_inputs=tuple(_vectors(writer, feeds)),
-        test_outputs=tuple(_vectors(writer, quantized.simulator("reference").run(feeds, outputs))),
+        test_outputs=tuple(_vectors(writer, results)),
     )
     version = next(plugin.version for plugin in registry().plugins if plugin.name == "core")
-    metadata = {"target": quantized.target.name, "test_vectors": "random integers, seed 0"}
-    return EspdlModel(graph, metadata, producer_name="quaint", producer_version=version)
+    metadata = {"target": quantized.target.name, "runtime": quantized.option("runtime")}
+    metadata |= {"test_vectors": "random integers, seed 0"} if tested else {}
+    return EspdlModel(graph, metadata, producer_name=PRODUCER, producer_version=version)
+
+
+def _writer(layer: Layer) -> Callable[[GraphWriter, Layer], None]:
+    """How a layer is written; those that only the reader makes are not."""
+    if layer.op not in WRITERS:
+        what = f"layer {layer.name!r} ({layer.op}) was read from an .espdl file and is not written to one again"
+        raise QuaintError("QT351", what, hint="copy the file that it came from, or quantize the float model")
+    return WRITERS[layer.op]
 
 
 def _operators(quantized: Quantized) -> dict[str, str]:

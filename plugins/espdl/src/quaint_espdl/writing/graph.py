@@ -111,6 +111,12 @@ class GraphWriter:
         self.variables[name] = ValueInfo(name, tuple(dims), self._dtype(like), (self.exponent(like),))
         return name
 
+    def reals(self, name: str, dims: Sequence[int]) -> str:
+        """A variable of floats between two nodes."""
+        name = self.unique(name)
+        self.variables[name] = ValueInfo(name, tuple(dims), DataType.FLOAT, (0,))
+        return name
+
     def constant(self, name: str, array: NDArray[Any], exponents: tuple[int, ...] = (0,), *, doc: bool = True) -> str:
         """A constant whose elements lie row by row."""
         name = self.unique(name)
@@ -156,15 +162,19 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 #: Layers that slide over a map: channel last.
-SPATIAL = frozenset({"conv", "conv_transpose", "average_pool", "global_average_pool", "max_pool"})
-#: Layers that work on single elements: any layout, the same at both ends.
-POINTWISE = frozenset({"requantize", "clip", "lookup", "add", "multiply", "concat"})
+SPATIAL = frozenset(
+    {"conv", "conv_transpose", "average_pool", "global_average_pool", "max_pool", "prelu", "rearrange", "ResizeLinear"}
+)
+#: Layers that work on single elements or along axes: any layout, the same at both ends.
+POINTWISE = frozenset({"requantize", "clip", "lookup", "WideLookup", "add", "multiply", "concat", "take", "pad"})
+POINTWISE |= frozenset({"Softmax", "LogSoftmax", "LpNormalization", "Div", "Mod", "Pow"})
 
 
 def wanted_channel_last(layers: Sequence[Layer]) -> set[str]:
     """The tensors that a layer over a map reads, directly or through layers that do not mind."""
     wanted: set[str] = set()
     for layer in reversed(layers):
-        if layer.op in SPATIAL or (layer.op in POINTWISE and layer.outputs[0] in wanted):
+        free = layer.op in POINTWISE and "shape" not in layer.attributes
+        if layer.op in SPATIAL or (free and layer.outputs[0] in wanted):
             wanted.update(layer.inputs)
     return wanted

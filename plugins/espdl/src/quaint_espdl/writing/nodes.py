@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quaint_espdl.writing.elementwise import add, clip, lookup, multiply, requantize
+from quaint_espdl.writing.elementwise import add, clip, lookup, multiply, prelu, requantize, wide_lookup
+from quaint_espdl.writing.matmul import matmul
 from quaint_espdl.writing.movement import concat, reshape, transpose
+from quaint_espdl.writing.normalization import lp_norm, norm, quotient, softmax
 from quaint_espdl.writing.pooling import average_pool, global_average_pool, max_pool
 from quaint_espdl.writing.products import conv, conv_transpose, gemm
+from quaint_espdl.writing.reductions import REDUCING, reduction
+from quaint_espdl.writing.resize_linear import resize_linear
+from quaint_espdl.writing.selection import pad, take
+from quaint_espdl.writing.shuffles import rearrange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +23,15 @@ if TYPE_CHECKING:
 
 #: Layer -> how it is written.
 WRITERS: dict[str, Callable[[GraphWriter, Layer], None]] = {
-    function.__name__: function
-    for function in (
+    **{function.__name__: function for function in (
         conv, conv_transpose, gemm, max_pool, average_pool, global_average_pool,
-        add, multiply, clip, lookup, requantize, concat, reshape, transpose,
-    )
+        add, multiply, prelu, clip, lookup, requantize, concat, reshape, transpose, take, pad, rearrange, matmul,
+    )},
+    **dict.fromkeys(REDUCING, reduction),
+    **dict.fromkeys(("Softmax", "LogSoftmax"), softmax),
+    **dict.fromkeys(("LayerNormalization", "RMSNormalization"), norm),
+    "LpNormalization": lp_norm,
+    **dict.fromkeys(("Div", "Mod", "Pow"), quotient),
+    "WideLookup": wide_lookup,
+    "ResizeLinear": resize_linear,
 }  # fmt: skip

@@ -45,7 +45,9 @@ def conv_transpose(writer: GraphWriter, layer: Layer) -> None:
     reach = [step * (n - 1) for n, step in zip(weight.shape[2:], wish["dilations"], strict=True)]
     pads = tuple(n - pad for n, pad in zip((*reach, *reach), wish["pads"], strict=True))
     given = {"strides": (1,) * len(spatial), "pads": pads, "dilations": tuple(wish["dilations"])}
-    _convolution(writer, layer, source, np.flip(weight, spatial).swapaxes(0, 1), 1, given)
+    turned = np.flip(weight, spatial)
+    filters = turned if wish["group"] > 1 else turned.swapaxes(0, 1)
+    _convolution(writer, layer, source, filters, wish["group"], given)
 
 
 def _convolution(
