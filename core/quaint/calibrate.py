@@ -14,6 +14,7 @@ from quaint.floatmodel import FloatModel
 from quaint.numerics import ScaleKind
 from quaint.plugins import registry
 from quaint.scales import Range
+from quaint.specs import activation_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,7 +39,7 @@ def calibrate(
     batches: Callable[[], Iterable[Mapping[str, NDArray[Any]]]],
     epochs: int = 1,
 ) -> dict[str, Range]:
-    """Run the float model over the samples, observing every edge as its spec says.
+    """Run the float model over the samples, observing every edge, and what patterns ask for besides, as its spec says.
 
     Args:
         plan: the divided model.
@@ -50,6 +51,7 @@ def calibrate(
         QuaintError: QC205 where the float model gives NaN or Inf, naming the first such tensor; QU103 for an unknown observer.
     """
     observers = {name: _observer(specs[name]) for name in plan.edges if not plan.is_cut_off(name)}
+    observers |= {name: _observer(spec) for name, spec in _inner_specs(plan)}
     model = FloatModel(plan.model, tuple(observers))
     size = max(1, CHUNK_BYTES // sum(_bytes(plan.values[name]) for name in observers))
     with ThreadPoolExecutor(OBSERVING_THREADS + 1) as pool:
@@ -57,6 +59,13 @@ def calibrate(
             for batch in batches():
                 _observe_batch(pool, model, batch, size, observers)
     return {name: Range(*observer.range()) for name, observer in observers.items()}
+
+
+def _inner_specs(plan: Plan) -> Iterator[tuple[str, QuantSpec]]:
+    """Specs of the tensors inside blocks that are to be observed too."""
+    for block in plan.blocks:
+        spec = activation_spec(plan.target, plan.config, block)
+        yield from block.pattern.inner_specs(spec, block).items()
 
 
 def _observe_batch(

@@ -45,6 +45,7 @@ class Plan:
         tail: float nodes on the host after the chip.
         refusals: what the chip does not run.
         typed_inputs: float tensor -> integer graph input that it is a mere cast of.
+        rewritten: a line for each thing that the target's rewrites changed.
     """
 
     model: ir.Model
@@ -55,6 +56,7 @@ class Plan:
     tail: tuple[ir.Node, ...]
     refusals: tuple[Refusal, ...]
     typed_inputs: dict[str, str]
+    rewritten: tuple[str, ...] = ()
 
     @cached_property
     def producers(self) -> dict[str, Block]:

@@ -157,6 +157,10 @@ class Pattern:
         """What this layer asks of its input ``index``, given what was chosen so far."""
         return spec
 
+    def inner_specs(self, spec: QuantSpec, block: Block) -> Mapping[str, QuantSpec]:
+        """Tensors between the block's nodes whose ranges ``lower`` wants, and how; ``spec`` is the target's for this block."""
+        return {}
+
     def reach(self, block: Block, ranges: Mapping[str, Range]) -> Range | None:
         """What the output's scale must hold besides the output itself: operands that are brought to that scale."""
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -140,11 +140,12 @@ def quantizer_of(config: Config) -> Ranges:
 
 
 def host_warnings(plan: Plan) -> list[str]:
-    """What the chip lacks, and what therefore runs elsewhere."""
+    """What was rewritten for the chip, what it lacks all the same, and what therefore runs elsewhere."""
     if not plan.refusals:
-        return []
+        return list(plan.rewritten)
     where = f"{len(plan.tail)} nodes from {plan.tail[0].name!r} on run in float on the host"
-    return [f"{plan.target.name} stops before the end: {where}", *(f"not on the chip: {r}" for r in plan.refusals)]
+    lacking = [f"not on the chip: {refusal}" for refusal in plan.refusals]
+    return [*plan.rewritten, f"{plan.target.name} stops before the end: {where}", *lacking]
 
 
 def batches(samples: Samples, size: int, step: Callable[[int, int], None]) -> Iterator[Mapping[str, Any]]:
@@ -215,13 +216,16 @@ def canonical(model: ir.Model, config: Config) -> ir.Model:
 
 
 def divide(model: ir.Model, target: Target, config: Config) -> Plan:
-    """Partition, with the patterns that other packages offer for this target tried first; fits clips of the model to integers."""
+    """Rewrite and partition, patterns that other packages offer for this target first; fits clips of the model to integers."""
     from quaint.partition import partition
     from quaint.quantizers.clips import fit_clips
+    from quaint.rewrite import rewrite
 
     config.check_selectors(node.name or "" for node in model.graph)
+    lines = rewrite(model, target, config)
     offered = [name for name in registry().names("quaint_patterns") if name.startswith(f"{target.name}/")]
     plan = partition(model, target, config, [registry().get("quaint_patterns", name) for name in offered])
+    plan = replace(plan, rewritten=lines)
     fit_clips(plan)
     return plan
 

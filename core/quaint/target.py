@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from quaint.arithmetic import Kernel
     from quaint.config import Config
+    from quaint.graph import GraphEditor
     from quaint.options import Option
     from quaint.partition import Plan, Refusal
     from quaint.patterns import Pattern
@@ -47,6 +48,8 @@ class Target:
         defaults: configuration where it differs from core's.
         options: settings of its own that ``Config.options`` may give, by name.
         check: further conditions on the whole plan (say, only one input); gives the refusals.
+        rewrites: steps on the canonical model, in this order, before it is divided: the same function in layers that the chip
+            has. Each gives a line, for users, for each thing that it changed.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Target:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Option] = field(default_factory=dict)
     check: Callable[[Plan], Iterable[Refusal]] | None = None
+    rewrites: tuple[Callable[[GraphEditor, Config], Iterable[str]], ...] = ()
 
     def option(self, config: Config, name: str) -> Any:
         """The value of one of its options: the given one, else the default."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 POST = IntType(32, signed=True)
+#: What a table of an activation is read at, and its entries.
+INDEX, ENTRY = IntType(11, signed=True), IntType(14, signed=True)
 #: Of a bias or a rectifier's bound: fields of 5 bits.
 LARGEST_SHIFT = 31
 
@@ -44,7 +46,20 @@ def _shifted(mantissa: Array, shift: Array) -> Array:
     return mantissa.astype(np.int64) << shift.astype(np.int64)
 
 
-def _activate(k: Arithmetic[V], x: V, max_value: Array | None, max_value_shift: Array | None) -> V:
+def _activate(
+    k: Arithmetic[V],
+    x: V,
+    *,
+    max_value: Array | None = None,
+    max_value_shift: Array | None = None,
+    activation_scale: Array | None = None,
+    activation_shift: Array | None = None,
+    lut_values: Array | None = None,
+) -> V:
+    """None, ReLU with a bound, or a table of 2048 entries: scaled as in ``scale_out`` to the 11 bits that it is read at."""
+    if activation_scale is not None and activation_shift is not None and lut_values is not None:
+        index = scale_out(k, x, activation_scale, activation_shift, INDEX.bits)
+        return k.lookup(index, lut_values, INDEX.low)
     if max_value is None or max_value_shift is None:
         return x
     bound = _shifted(max_value, max_value_shift)
@@ -65,19 +80,18 @@ def _finish(
     pool: Sequence[int] | None = None,
     pool_strides: Sequence[int] = (),
     pool_pads: Sequence[int] = (),
-    max_value: Array | None = None,
-    max_value_shift: Array | None = None,
     gap: bool = False,
     output_scale: Array | None = None,
     output_shift: Array | None = None,
     flatten: bool = False,
+    **activation: Any,
 ) -> V:
     """Pooling, activation, sum over the map, scale out: in this order."""
     if pool is not None:
         value = k.max_pool(
             value, kernel_shape=pool, strides=pool_strides, pads=pool_pads, dilations=[1, 1], ceil_mode=False
         )
-    value = _activate(k, value, max_value, max_value_shift)
+    value = _activate(k, value, **activation)
     if gap:
         value = k.saturating_sum(value, (2, 3), POST.low, POST.high, keepdims=True)
     if output_scale is not None and output_shift is not None:
@@ -139,6 +153,29 @@ def dense1d(
     return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits), **rest)
 
 
+def buffer_temp_conv(
+    k: Arithmetic[V],
+    x: V,
+    *,
+    weight: Array,
+    bias: Array,
+    bias_shift: Array,
+    group: int = 1,
+    buffer_bits: int = 32,
+    **rest: Any,
+) -> V:
+    """BufferTempConv and DepthwiseBufferTempConv (``group`` = channels): a pixel's last frames times ``weight``.
+
+    Frames lie along axis 2, the oldest first; the buffer of as many frames as ``weight`` has starts with zeros. On the chip
+    frames come one after another, and the buffer stays between them.
+    """
+    rank = len(k.shape(x)) - 2
+    steps, unit = weight.shape[2], [1] * rank
+    pads = [steps - 1, *[0] * (2 * rank - 1)]
+    acc = k.conv(x, weight, strides=unit, pads=pads, dilations=unit, group=group)
+    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits), **rest)
+
+
 def shifted_add(
     k: Arithmetic[V],
     a: V,
@@ -162,5 +199,6 @@ def concatenate(k: Arithmetic[V], a: V, b: V) -> V:
 
 
 KERNELS: dict[str, Any] = {
-    kernel.__name__: kernel for kernel in (conv2d, conv2d_transpose, dense1d, shifted_add, concatenate)
+    kernel.__name__: kernel
+    for kernel in (conv2d, conv2d_transpose, dense1d, buffer_temp_conv, shifted_add, concatenate)
 }

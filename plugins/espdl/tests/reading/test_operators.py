@@ -126,12 +126,26 @@ def test_linear_interpolation(place: str) -> None:
     np.testing.assert_array_equal(made, np.rint(80 * steps[:, None] + 40 * steps))
 
 
-def test_averages_that_leave_borders_out() -> None:
-    window = {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1), "strides": (1, 1)}
+@pytest.mark.parametrize("counted", [0, 1])
+def test_averages_count_the_border_whatever_the_file_says(counted: int) -> None:
+    window = {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1), "strides": (1, 1), "count_include_pad": counted}
     ones = np.full((1, 4, 6, 8), 9, np.int8)
-    np.testing.assert_array_equal(moved("AveragePool", X.shape, x=ones, **window), ones)
-    corner = moved("AveragePool", X.shape, x=ones, count_include_pad=1, **window)[0, 0, 0, 0]
-    assert corner == 4
+    averages = moved("AveragePool", X.shape, x=ones, **window)
+    assert averages[0, 0, 0, 0] == 4
+    assert averages[0, 1, 1, 0] == 9
+
+
+def test_a_computed_right_operand_is_packed_unless_the_file_says_otherwise() -> None:
+    x = np.array([[1, 2]], np.int8)
+    y = np.array([[1, 2, 3], [4, 5, 6]], np.int8)
+    operands = [variable("x", (1, 2), 0), variable("y", (2, 3), 0)]
+    for attributes, right in (
+        ({"input1_layout": "native_kn"}, y),
+        ({"input1_layout": "packed"}, y.reshape(3, 2).T),
+        ({}, y.reshape(3, 2).T),
+    ):
+        model = file("MatMul", operands, [variable("z", (1, 3), 0)], **attributes)
+        np.testing.assert_array_equal(run(model, x, y), x @ right)
 
 
 def test_floats_through_and_back() -> None:

@@ -186,7 +186,9 @@ def _in_two_steps(k: Arithmetic[V], x: V, *, out_scale: float | None, low: int, 
     """What gives floats on the chip; integers come from a QuantizeLinear after it."""
     if out_scale is None:
         return x
-    return k.quantize(x, np.asarray(1 / out_scale, np.float32), 0, low, high, Rounding(rounding), divide=False, axis=None)
+    return k.quantize(
+        x, np.asarray(1 / out_scale, np.float32), 0, low, high, Rounding(rounding), divide=False, axis=None
+    )
 
 
 def resize(

@@ -1,8 +1,8 @@
 """Exponential and logarithm of float32 made of IEEE operations in double precision: the same bits wherever they run.
 
-The results, rounded to float32, are those of the correctly rounded functions, checked on every float32 number. No library's
-function would do: they differ in their last bits, and so do NumPy's and onnxruntime's. Method: reduction of the argument to
-a short interval, then the Taylor series (J.-M. Muller, Elementary Functions, chapters 5 and 11).
+The results, rounded to float32, are those of the C library's functions in double precision, rounded once: checked on every
+float32 number. No library's function would do: NumPy's and onnxruntime's differ in their last bits. Method: reduction of the
+argument to a short interval, then the Taylor series (J.-M. Muller, Elementary Functions, chapters 5 and 11).
 """
 
 from __future__ import annotations
