@@ -46,7 +46,9 @@ def quaint_quantizers() -> Iterable[Lazy]:
         "bias-correction", "quaint.quantizers.bias_correction:BiasCorrection", "errors of the mean taken off the biases"
     )
     yield Lazy(
-        "equalize+bias-correction", "quaint.quantizers.bias_correction:EqualizeBiasCorrection", "one, then the other"
+        "reconstruction",
+        "quaint.quantizers.reconstruction:Reconstruction",
+        "weights rounded for the least error of their layer's output, means corrected",
     )
 
 
@@ -72,4 +74,7 @@ def quaint_commands() -> Iterable[Lazy]:
     yield Lazy("targets", "quaint.cli.environment:targets", "List the targets.")
     yield Lazy("plugins", "quaint.cli.environment:plugins", "List the plugins and what they offer.")
     yield Lazy("doctor", "quaint.cli.environment:doctor", "Check the installation.")
+    yield Lazy(
+        "insert-rescaling", "quaint.cli.insert_rescaling:insert_rescaling", "Put x * scale + offset before a model."
+    )
     yield Lazy("new-target", "quaint.cli.new_target:new_target", "Write a package for a chip of your own.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from quaint import graph
 from quaint.errors import QuaintError
-from quaint.floatmodel import FloatModel
 from quaint.numerics import ScaleKind
+from quaint.observers.base import Needs
 from quaint.plugins import registry
+from quaint.probes import Probes, is_reducible
 from quaint.scales import Range
 from quaint.specs import activation_spec
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 #: What the float tensors of one run may take: bounds memory however large the batch.
 CHUNK_BYTES = 64 << 20
-OBSERVING_THREADS = 2
 
 
 def calibrate(
@@ -52,12 +52,12 @@ def calibrate(
     """
     observers = {name: _observer(specs[name]) for name in plan.edges if not plan.is_cut_off(name)}
     observers |= {name: _observer(spec) for name, spec in _inner_specs(plan)}
-    model = FloatModel(plan.model, tuple(observers))
-    size = max(1, CHUNK_BYTES // sum(_bytes(plan.values[name]) for name in observers))
-    with ThreadPoolExecutor(OBSERVING_THREADS + 1) as pool:
+    probes = Probes(plan.model, {name: _needs(observer, plan.values[name]) for name, observer in observers.items()})
+    size = max(1, CHUNK_BYTES // sum(graph.sample_bytes(plan.values[name]) for name in observers))
+    with ThreadPoolExecutor(1) as pool:
         for _ in range(epochs):
             for batch in batches():
-                _observe_batch(pool, model, batch, size, observers)
+                _observe_batch(pool, probes, batch, size, observers)
     return {name: Range(*observer.range()) for name, observer in observers.items()}
 
 
@@ -68,9 +68,13 @@ def _inner_specs(plan: Plan) -> Iterator[tuple[str, QuantSpec]]:
         yield from block.pattern.inner_specs(spec, block).items()
 
 
+def _needs(observer: Observer, value: ir.Value) -> Needs:
+    return observer.needs if observer.axis is None and is_reducible(value) else Needs.VALUES
+
+
 def _observe_batch(
     pool: ThreadPoolExecutor,
-    model: FloatModel,
+    probes: Probes,
     batch: Mapping[str, NDArray[Any]],
     size: int,
     observers: Mapping[str, Observer],
@@ -80,24 +84,26 @@ def _observe_batch(
     Observers that tell batches apart see the extremes of the whole batch, once.
     """
     extremes: dict[str, list[NDArray[Any]]] = {name: [] for name, observer in observers.items() if observer.by_batch}
+    for results in _ahead(pool, probes.run, _parts(batch, size)):
+        for name, seen in results.items():
+            with _naming(name):
+                if name in extremes:
+                    extremes[name].append(_extremes(seen[0], observers[name].axis))
+                else:
+                    observers[name].observe(*seen)
+    for name, parts in extremes.items():
+        with _naming(name):
+            observers[name].observe(np.concatenate(parts))
 
-    def observe(item: tuple[str, NDArray[Any]]) -> None:
-        name, values = item
-        try:
-            if name in extremes:
-                extremes[name].append(_extremes(values, observers[name].axis))
-            else:
-                observers[name].observe(values)
-        except QuaintError as error:
-            raise QuaintError(
-                error.code, "the float model gives NaN or Inf on the samples", where=f"tensor {name!r}"
-            ) from error
 
-    for results in _ahead(pool, model.run, _parts(batch, size)):
-        for _ in pool.map(observe, results.items()):
-            pass
-    for name, seen in extremes.items():
-        observers[name].observe(np.concatenate(seen))
+@contextlib.contextmanager
+def _naming(tensor: str) -> Iterator[None]:
+    try:
+        yield
+    except QuaintError as error:
+        raise QuaintError(
+            error.code, "the float model gives NaN or Inf on the samples", where=f"tensor {tensor!r}"
+        ) from error
 
 
 def _parts(batch: Mapping[str, NDArray[Any]], size: int) -> Iterator[Mapping[str, NDArray[Any]]]:
@@ -107,10 +113,10 @@ def _parts(batch: Mapping[str, NDArray[Any]], size: int) -> Iterator[Mapping[str
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, run: Callable[[Any], dict[str, NDArray[Any]]], items: Iterable[Any]
-) -> Iterator[dict[str, NDArray[Any]]]:
+    pool: ThreadPoolExecutor, run: Callable[[Any], dict[str, list[NDArray[Any]]]], items: Iterable[Any]
+) -> Iterator[dict[str, list[NDArray[Any]]]]:
     """Results of ``run`` in order, each computed while the one before is in use."""
-    waiting: Future[dict[str, NDArray[Any]]] | None = None
+    waiting: Future[dict[str, list[NDArray[Any]]]] | None = None
     for item in items:
         started = pool.submit(run, item)
         if waiting is not None:
@@ -124,11 +130,6 @@ def _extremes(values: NDArray[Any], axis: int | None) -> NDArray[Any]:
     """The lowest and the highest values, two samples of size 1 but for ``axis``."""
     others = tuple(i for i in range(values.ndim) if i != axis)
     return np.concatenate([values.min(axis=others, keepdims=True), values.max(axis=others, keepdims=True)])
-
-
-def _bytes(value: ir.Value) -> int:
-    """Bytes of one sample of a float32 tensor."""
-    return 4 * math.prod(n for n in (graph.dims(value) or ())[1:] if isinstance(n, int))
 
 
 def _observer(spec: QuantSpec | None) -> Observer:

@@ -11,10 +11,13 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quaint.errors import QuaintError
 from quaint.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from quaint.target import ConfigFormat
 
 MAX_FILE_BYTES = 16 << 20
 
@@ -25,6 +28,8 @@ LAYER_KEYS: dict[str, type] = {
     "activation_bits": int,
     "observer": str,
     "per_tensor_activations": bool,
+    "buffer_bits": int,
+    "signed": bool,
 }
 
 
@@ -37,6 +42,10 @@ class Config:
         weight_bits: bits of all other weights.
         activation_bits: bits of the tensors between layers.
         per_tensor_activations: one scale for a whole tensor, also where the chip could have one for each channel.
+        output_bits: bits of the tensors between layers that no activation function ends in.
+        last_output_bits: bits of what leaves the chip, where that would be the last layer's accumulator.
+        buffer_bits: bits of accumulators: sums saturate there, or at the chip's own width where that is less.
+        beyond_hardware: quantize also what only the simulators run: limits of the hardware become warnings.
         input_dtype: integers that a float input is turned into: ``uint8``, ``int8``; ``float32`` as the model says.
         observer: how ranges of activations are measured.
         quantizer: how parameters are chosen from them.
@@ -48,7 +57,8 @@ class Config:
         from_node: name of the first node to quantize.
         shapes: input name -> shape, to fix dynamic axes.
         layers: node name or pattern of names (``*``) -> wishes for it: ``bits`` (weights and output), ``weight_bits``,
-            ``activation_bits``, ``observer``, ``per_tensor_activations``.
+            ``activation_bits`` (of its output), ``observer``, ``per_tensor_activations``, ``buffer_bits``, ``signed`` (whether
+            its output's integers are).
         options: settings that only this target has, by name; see ``Target.options``.
     """
 
@@ -56,6 +66,10 @@ class Config:
     weight_bits: int | None = None
     activation_bits: int | None = None
     per_tensor_activations: bool | None = None
+    output_bits: int | None = None
+    last_output_bits: int | None = None
+    buffer_bits: int | None = None
+    beyond_hardware: bool | None = None
     input_dtype: str | None = None
     observer: str | None = None
     quantizer: str | None = None
@@ -163,8 +177,12 @@ def _check_type(key: str, value: Any, kind: type) -> None:
         raise QuaintError("QP510", f"configuration key {key!r} takes {name}, not {value!r}")
 
 
-def read_config(path: str | Path) -> Config:
+def read_config(path: str | Path, formats: Iterable[ConfigFormat] = ()) -> Config:
     """A configuration file: TOML if its name ends so, else JSON.
+
+    Args:
+        path: of the file.
+        formats: forms that it may have besides the one of ``Config.to_dict``.
 
     Raises:
         QuaintError: QI604 if it cannot be read, QP512 if it is not what it should be, QP510 for unknown keys.
@@ -184,6 +202,9 @@ def read_config(path: str | Path) -> Config:
         raise QuaintError("QP512", f"configuration is not valid: {error}", where=str(path)) from error
     if not isinstance(data, dict):
         raise QuaintError("QP512", "configuration must be a table of keys", where=str(path))
+    for form in formats:
+        if form.recognizes(data):
+            return form.read(data)
     return Config.from_dict(data.get("config", data))
 
 

@@ -9,11 +9,20 @@ import numpy as np
 import onnx_ir as ir
 
 from quaint.errors import QuaintError
+from quaint.graph import dims, sample_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+
+#: Optimizations of onnxruntime that change results: it makes a border of zeros one of minus infinity before MaxPool.
+WRONG = ["Pad_Fusion"]
+
+
+#: What all tensors of the samples that run at once may take: bounds memory however large the batch.
+CHUNK_BYTES = 64 << 20
 
 
 class FloatModel:
@@ -40,9 +49,10 @@ class FloatModel:
         if threads:
             options.intra_op_num_threads = threads
         with _failure_is_qm161():
-            self._session = ort.InferenceSession(self._serialize(model), options, providers=["CPUExecutionProvider"])
-        batch = graph.inputs[0].shape[0] if graph.inputs and graph.inputs[0].shape else None
-        self._batch = batch if isinstance(batch, int) else None
+            self._session = ort.InferenceSession(
+                self._serialize(model), options, providers=["CPUExecutionProvider"], disabled_optimizers=WRONG
+            )
+        self._step = _step(graph)
 
     def _serialize(self, model: ir.Model) -> bytes:
         """The model with ``self.outputs`` as its outputs; what is a graph input already is read from the feeds."""
@@ -59,14 +69,25 @@ class FloatModel:
         """Outputs by name for feeds by name; the first axis is the batch, of any size."""
         from_session = [name for name in self.outputs if name not in feeds]
         count = len(next(iter(feeds.values())))
-        step = self._batch or count
         parts: list[list[Any]] = []
-        for start in range(0, count, max(step, 1)):
+        step = max(self._step or count, 1)
+        for start in range(0, count, step):
             part = {name: feeds[name][start : start + step] for name in self.inputs}
             with _failure_is_qm161():
                 parts.append(self._session.run(from_session, part) if from_session else [])
-        results = dict(zip(from_session, (np.concatenate(column) for column in zip(*parts, strict=True)), strict=True))
+        columns = (column[0] if len(column) == 1 else np.concatenate(column) for column in zip(*parts, strict=True))
+        results = dict(zip(from_session, columns, strict=True))
         return {name: results[name] if name in results else np.asarray(feeds[name]) for name in self.outputs}
+
+
+def _step(graph: ir.Graph) -> int | None:
+    """How many samples run at once: a fixed batch; all (None) where not every input has the batch as its first axis."""
+    first = [(dims(value) or (None,))[0] for value in graph.inputs]
+    if first and isinstance(first[0], int):
+        return first[0]
+    if any(isinstance(size, int) for size in first):
+        return None
+    return max(1, CHUNK_BYTES // max(1, sum(sample_bytes(value) for node in graph for value in node.outputs)))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -32,6 +33,11 @@ def dims(value: ir.Value | None) -> tuple[Dim, ...] | None:
     if value is None or value.shape is None:
         return None
     return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
+
+
+def sample_bytes(value: ir.Value) -> int:
+    """Bytes of one sample of a float32 tensor, whose first axis is the batch; unknown sizes count as 1."""
+    return 4 * math.prod(n for n in (dims(value) or ())[1:] if isinstance(n, int))
 
 
 def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:

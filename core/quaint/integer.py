@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 INPUT_QUANTIZER, DEQUANTIZER, HOST = "input_quantizer", "dequantizer", "host"
 EDGE_LAYERS = frozenset({INPUT_QUANTIZER, DEQUANTIZER, HOST})
 
+#: Kernels that rearrange a tensor and compute nothing.
+MOVES = frozenset({"reshape", "transpose"})
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -102,6 +105,12 @@ class IntegerModel:
         """The layers that give the chip's integers: neither at the edge nor on the host nor in float."""
         chip = (layer for layer in self.layers if layer.op not in EDGE_LAYERS)
         return tuple(layer for layer in chip if all(name in self.tensors for name in layer.outputs))
+
+    def reads_input(self, layer: Layer) -> bool:
+        """Whether a layer is at the chip's entrance: it reads what enters, rearranged at the most."""
+        made = {name: other for other in self.layers for name in other.outputs}
+        moved = [made[name] for name in layer.inputs if name in made and made[name].op in MOVES]
+        return any(name in self.integer_inputs for name in layer.inputs) or any(map(self.reads_input, moved))
 
     def cut(self, inputs: Sequence[str], outputs: Sequence[str]) -> IntegerModel:
         """The part between ``inputs`` and ``outputs``: only the layers needed for them.

@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from quaint.partition import Plan
     from quaint.patterns import Block
 
-#: Operators that rearrange a tensor and compute nothing.
-MOVES = frozenset({"Flatten", "Reshape", "Transpose"})
-
-
 @dataclass
 class Lowering(CheckContext):
     """What a pattern's ``lower`` may ask and tell.
@@ -38,6 +34,8 @@ class Lowering(CheckContext):
         params: parameters of each integer tensor so far; ``refine`` adds to them.
         ranges: what calibration saw of each tensor.
         warnings: lines for the user.
+        rounded: real weights that a layer's integers stand for, filters first, by block: for chips that fold the scales of its
+            input into them, so that one scale for each filter cannot say it.
     """
 
     plan: Plan = field(kw_only=True)
@@ -45,6 +43,7 @@ class Lowering(CheckContext):
     ranges: Mapping[str, Range] = field(kw_only=True)
     warnings: list[str] = field(default_factory=list)
     shapes: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
+    rounded: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def edges(self, block: Block) -> tuple[QuantParams, ...]:
         """Parameters of the block's inputs, then of its outputs.
@@ -69,9 +68,7 @@ class Lowering(CheckContext):
 
     def reads_input(self, block: Block) -> bool:
         """Whether the block is at the chip's entrance: it reads what enters, rearranged at the most."""
-        makers = [self.plan.producers[name] for name in block.inputs if name in self.plan.producers]
-        moves = [maker for maker in makers if all(node.op_type in MOVES for node in maker.nodes)]
-        return any(name in self.plan.inputs for name in block.inputs) or any(map(self.reads_input, moves))
+        return self.plan.reads_input(block)
 
     def weight_spec(self, block: Block) -> QuantSpec:
         """How the block's weights shall be quantized; its axis, if any, counts output channels."""
@@ -99,7 +96,7 @@ class Lowering(CheckContext):
         """Weights as the target has them: per index of ``axis`` if its spec has an axis, else one scale.
 
         A channel without weights gets the scale of the others, so that no scale is out of the ordinary; none is smaller
-        than ``least``, see ``finest_weight_scale``.
+        than ``least``, see ``finest_weight_scale``. A quantizer may have settled the scales.
 
         Returns:
             The integers and how they stand for the weights.
@@ -116,6 +113,9 @@ class Lowering(CheckContext):
         steps = (spec.dtype.high - spec.dtype.low) / 2
         limit = np.maximum(np.where(dead, whole, limit), np.asarray(least) * steps)
         params = from_range(spec, Range(-limit, limit))
+        settled = self.params.get(f"{block.name}/weight")
+        if settled is not None:
+            params = replace(params, scale=np.where(settled.scale < np.asarray(least), params.scale, settled.scale))
         self.params[f"{block.name}/weight"] = params
         low = -params.dtype.high if spec.narrow else params.dtype.low
         return np.maximum(params.quantize(weight, self.target.rounding), low), params

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from quaint.config import Config
     from quaint.target import Target
 
+#: Operators that rearrange a tensor and compute nothing.
+MOVES = frozenset({"Flatten", "Reshape", "Transpose"})
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -30,6 +33,10 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"{self.node} ({self.op}): {self.reason}"
+
+
+class Excess(Refusal):
+    """A limit that the hardware has and the arithmetic has not: ``Config.beyond_hardware`` makes a warning of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +53,7 @@ class Plan:
         refusals: what the chip does not run.
         typed_inputs: float tensor -> integer graph input that it is a mere cast of.
         rewritten: a line for each thing that the target's rewrites changed.
+        excesses: what only the simulators run, where that is wished for.
     """
 
     model: ir.Model
@@ -57,6 +65,7 @@ class Plan:
     refusals: tuple[Refusal, ...]
     typed_inputs: dict[str, str]
     rewritten: tuple[str, ...] = ()
+    excesses: tuple[Excess, ...] = ()
 
     @cached_property
     def producers(self) -> dict[str, Block]:
@@ -96,6 +105,12 @@ class Plan:
         made = [value for node in graph for value in node.outputs]
         return {value.name or "": value for value in [*graph.inputs, *made, *graph.initializers.values()]}
 
+    def reads_input(self, block: Block) -> bool:
+        """Whether a block is at the chip's entrance: it reads what enters, brought into another form at the most."""
+        makers = [self.producers[name] for name in block.inputs if name in self.producers]
+        moves = [x for x in makers if x.pattern.entrance or all(node.op_type in MOVES for node in x.nodes)]
+        return any(name in self.inputs for name in block.inputs) or any(map(self.reads_input, moves))
+
     @property
     def edges(self) -> tuple[str, ...]:
         """Every tensor at a block's edge: those that need quantization parameters."""
@@ -120,15 +135,20 @@ def partition(model: ir.Model, target: Target, config: Config, extra: Sequence[t
     typed = _typed_inputs(model)
     casts = {node for node in nodes if node.outputs[0].name in typed}
     wanted = [node for node in nodes if node not in after and node not in before and node not in casts]
-    claimed, refusals = _claim(wanted, [cls() for cls in (*extra, *target.patterns)], CheckContext(target, config))
+    claimed, refusals, exceeding = _claim(
+        wanted, [cls() for cls in (*extra, *target.patterns)], CheckContext(target, config)
+    )
     refusals = [refusal for refusal in refusals if refusal.op not in target.host]
     blocks, tail, late = _cut(nodes, claimed, before | casts)
     head = tuple(node for node in nodes if node in before and node not in casts)
-    plan = Plan(model, target, config, blocks, head, tail, tuple(refusals), typed)
+    excesses = tuple(excess for block in blocks for excess in exceeding[block])
+    plan = Plan(model, target, config, blocks, head, tail, tuple(refusals), typed, excesses=excesses)
     if target.check and blocks:
-        plan = replace(plan, refusals=(*refusals, *target.check(plan)))
-        if len(plan.refusals) > len(refusals):
-            _refuse(plan, plan.refusals)
+        found = tuple(target.check(plan))
+        beyond = tuple(x for x in found if isinstance(x, Excess)) if config.beyond_hardware else ()
+        if len(found) > len(beyond):
+            _refuse(plan, [*refusals, *found])
+        plan = replace(plan, excesses=(*excesses, *beyond))
     _enforce(plan, late)
     return plan
 
@@ -166,13 +186,17 @@ def _refuse(plan: Plan, refusals: Sequence[Refusal]) -> None:
 
 def _claim(
     nodes: Sequence[ir.Node], patterns: Sequence[Pattern], context: CheckContext
-) -> tuple[list[Block], list[Refusal]]:
-    """Cover ``nodes`` with blocks from the outputs upwards; the first pattern that fits and passes its check wins."""
+) -> tuple[list[Block], list[Refusal], dict[Block, list[Excess]]]:
+    """Cover ``nodes`` with blocks from the outputs upwards; the first pattern that fits and passes its check wins.
+
+    Returns:
+        The blocks, what is refused, and by block which limits of the hardware it exceeds.
+    """
     allowed = set(nodes)
     claimed: set[ir.Node] = set()
     reasons: dict[ir.Node, str] = {}
     part_of: dict[ir.Node, ir.Node] = {}
-    blocks: list[Block] = []
+    blocks: dict[Block, list[Excess]] = {}
     for node in reversed(nodes):
         if node in claimed:
             continue
@@ -181,7 +205,7 @@ def _claim(
                 continue
             attempt = CheckContext(context.target, context.config)
             if block.pattern.check(attempt, block=block, **block.bindings):
-                blocks.append(block)
+                blocks[block] = [Excess(block.name, block.nodes[0].op_type, text) for text in attempt.excesses]
                 claimed.update(block.nodes)
                 break
             main = block.nodes[0]
@@ -193,7 +217,7 @@ def _claim(
         for node in nodes
         if node not in claimed and (node not in part_of or part_of[node] in claimed)
     ]
-    return blocks[::-1], refusals
+    return [*blocks][::-1], refusals, blocks
 
 
 def _cut(

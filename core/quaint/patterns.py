@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import enum
 import inspect
+import sys
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from quaint import graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import numpy as np
     import onnx_ir as ir
     from numpy.typing import NDArray
 
+    from quaint.arithmetic import Kernel
     from quaint.config import Config
     from quaint.integer import Layer
     from quaint.lower import Lowering
@@ -118,11 +122,19 @@ class Block:
 
 @dataclass
 class CheckContext:
-    """What a pattern's ``check`` may ask."""
+    """What a pattern's ``check`` may ask.
+
+    Args:
+        target: the chip.
+        config: the wishes.
+        reasons: why a layer is refused.
+        excesses: limits of the hardware that a layer exceeds where the wishes may go beyond it.
+    """
 
     target: Target
     config: Config
     reasons: list[str] = field(default_factory=list)
+    excesses: list[str] = field(default_factory=list)
 
     def option(self, name: str) -> Any:
         """The value of one of the target's options."""
@@ -133,6 +145,13 @@ class CheckContext:
         self.reasons.append(reason)
         return False
 
+    def exceed(self, reason: str) -> bool:
+        """Refuse for a limit that the hardware has and the arithmetic has not; True, and noted, where that is wished for."""
+        if not self.config.beyond_hardware:
+            return self.fail(reason)
+        self.excesses.append(reason)
+        return True
+
 
 class Pattern:
     """A layer of a chip: subclass, draw it, check it, lower it."""
@@ -140,6 +159,10 @@ class Pattern:
     sharing: ClassVar[Sharing] = Sharing.NONE
     #: The output's range is all that the input needs: what the layer cuts off may saturate before it.
     cuts_off: ClassVar[bool] = False
+    #: It only brings what enters into another form: the layers after it are the first.
+    entrance: ClassVar[bool] = False
+    #: Kernels that its layers need and the target lacks, by name: for patterns from elsewhere.
+    kernels: ClassVar[Mapping[str, Kernel]] = {}
 
     def pattern(self, op: Builder, *args: Any, **kwargs: Any) -> Operator | tuple[Operator, ...]:
         """Draw the layer; the parameters after ``op`` are its operands."""
@@ -161,6 +184,10 @@ class Pattern:
         """Tensors between the block's nodes whose ranges ``lower`` wants, and how; ``spec`` is the target's for this block."""
         return {}
 
+    def derives(self, block: Block, name: str) -> bool:
+        """Whether ``lower`` itself states how the output ``name`` is quantized; ``output_spec`` is not asked then."""
+        return False
+
     def reach(self, block: Block, ranges: Mapping[str, Range]) -> Range | None:
         """What the output's scale must hold besides the output itself: operands that are brought to that scale."""
         return None
@@ -178,9 +205,9 @@ class Pattern:
         ]
         drawn = self.pattern(Builder(), *operands)
         for drawing in drawn if isinstance(drawn, tuple) else (drawn,):
-            for match in _match(drawing, root, _Match({}, ())):
+            match = next((found for found in _match(drawing, root, _Match({}, ())) if found.closed), None)
+            if match is not None:
                 yield self._block(match, [operand.name for operand in operands])
-                break
 
     def _block(self, match: _Match, operands: Sequence[str]) -> Block:
         nodes = tuple(dict.fromkeys(match.nodes))
@@ -197,6 +224,12 @@ class _Match:
 
     bindings: Mapping[str, Any]
     nodes: tuple[ir.Node, ...]
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody else reads what is inside."""
+        users = {user for node in self.nodes[:-1] for value in node.outputs for user, _ in value.uses()}
+        return users <= set(self.nodes)
 
 
 def _match(drawing: Operator, node: ir.Node, so_far: _Match) -> Iterator[_Match]:
@@ -234,5 +267,17 @@ def _match_value(drawing: Operand | Operator, value: Any, so_far: _Match) -> Ite
             yield _Match({**so_far.bindings, drawing.name: value}, so_far.nodes)
         return
     producer = value.producer()
-    if producer is not None and len(value.uses()) == 1 and not value.is_graph_output():
+    if producer is not None and not value.is_graph_output():
         yield from _match(drawing, producer, so_far)
+
+
+class _Module(ModuleType):
+    """This module, which is also the context ``quaint.patterns(target, *classes)``."""
+
+    def __call__(self, target: str | Target, *classes: type[Pattern]) -> AbstractContextManager[None]:
+        from quaint.scope import patterns
+
+        return patterns(target, *classes)
+
+
+sys.modules[__name__].__class__ = _Module

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 1024
 DEFAULT_BATCH = 32
+#: How warnings about what exceeds the hardware begin.
+NOT_DEPLOYABLE = "not deployable"
 RANDOM_WARNING = "no samples were given: ranges come from random integers and accuracy will be poor; pass --samples"
 
 
@@ -98,12 +100,9 @@ def wishes(target: Target, config: Config | None) -> Config:
 
     config = with_options(target, (config or Config()).over(Config.from_dict(target.defaults)))
     check_widths(target, config)
-    for hook, code, name in (
-        ("quaint_observers", "QU103", config.observer),
-        ("quaint_quantizers", "QU104", config.quantizer),
-    ):
-        if name is not None:
-            registry().get(hook, name, code=code)
+    if config.observer is not None:
+        registry().get("quaint_observers", config.observer, code="QU103")
+    _quantizers(config.quantizer or "ranges")
     return config
 
 
@@ -135,17 +134,25 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
 
 
 def quantizer_of(config: Config) -> Ranges:
-    """A new quantizer of the kind that is wished for."""
-    return cast("Ranges", registry().get("quaint_quantizers", config.quantizer or "ranges", code="QU104")())
+    """A new quantizer of the kind that is wished for; several, joined by ``+``, one after the other."""
+    from quaint.quantizers.ranges import Steps
+
+    return Steps([make() for make in _quantizers(config.quantizer or "ranges")])
+
+
+def _quantizers(names: str) -> list[type[Ranges]]:
+    """The quantizers that ``equalize+bias-correction`` names, in order."""
+    return [registry().get("quaint_quantizers", name.strip(), code="QU104") for name in names.split("+")]
 
 
 def host_warnings(plan: Plan) -> list[str]:
-    """What was rewritten for the chip, what it lacks all the same, and what therefore runs elsewhere."""
+    """What was rewritten for the chip, what only the simulators run, what it lacks, and what therefore runs elsewhere."""
+    first = [*plan.rewritten, *(f"{NOT_DEPLOYABLE}: {excess}" for excess in plan.excesses)]
     if not plan.refusals:
-        return list(plan.rewritten)
+        return first
     where = f"{len(plan.tail)} nodes from {plan.tail[0].name!r} on run in float on the host"
     lacking = [f"not on the chip: {refusal}" for refusal in plan.refusals]
-    return [*plan.rewritten, f"{plan.target.name} stops before the end: {where}", *lacking]
+    return [*first, f"{plan.target.name} stops before the end: {where}", *lacking]
 
 
 def batches(samples: Samples, size: int, step: Callable[[int, int], None]) -> Iterator[Mapping[str, Any]]:
@@ -216,15 +223,15 @@ def canonical(model: ir.Model, config: Config) -> ir.Model:
 
 
 def divide(model: ir.Model, target: Target, config: Config) -> Plan:
-    """Rewrite and partition, patterns that other packages offer for this target first; fits clips of the model to integers."""
+    """Rewrite and partition, patterns for this target from elsewhere first; fits clips of the model to integers."""
     from quaint.partition import partition
     from quaint.quantizers.clips import fit_clips
     from quaint.rewrite import rewrite
+    from quaint.scope import extended, offered
 
     config.check_selectors(node.name or "" for node in model.graph)
     lines = rewrite(model, target, config)
-    offered = [name for name in registry().names("quaint_patterns") if name.startswith(f"{target.name}/")]
-    plan = partition(model, target, config, [registry().get("quaint_patterns", name) for name in offered])
+    plan = partition(model, extended(target), config, offered(target))
     plan = replace(plan, rewritten=lines)
     fit_clips(plan)
     return plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[Any]]
 
-CHUNK = 32
+#: Samples that run at once, and what all their tensors may take as float32.
+CHUNK, CHUNK_BYTES = 32, 64 << 20
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Quantized:
             Output name -> array, the samples along the first axis.
 
         Raises:
-            QuaintError: QC212 for wrong input names, QC213 for values that are no integers of the chip.
+            QuaintError: QC210 for wrong shapes, QC212 for wrong input names, QC213 for values that are no integers of the
+                chip.
         """
         model = self.integer
         entering = model.integer_inputs if integers else model.inputs
@@ -92,10 +95,12 @@ class Quantized:
         if integers:
             whole = model.tensors
             feeds = {name: self._integers(name, v) if name in whole else v for name, v in feeds.items()}
+        for name, values in feeds.items():
+            self._check_shape(name, values)
         runner = self.simulator(simulator)
         parts = [runner.run(part, leaving) for part in self._chunks(feeds)]
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in leaving}
-        return {self.twins.get(name, name) if integers and not outputs else name: v for name, v in joined.items()}
+        joined = parts[0] if len(parts) == 1 else {n: np.concatenate([part[n] for part in parts]) for n in leaving}
+        return {self.twins.get(n, n) if integers and not outputs else n: joined[n] for n in leaving}
 
     def option(self, name: str) -> Any:
         """The value of one of the target's options."""
@@ -125,6 +130,17 @@ class Quantized:
         entering = {layer.outputs[0]: layer.inputs[0] for layer in layers if layer.op == INPUT_QUANTIZER}
         return entering | {layer.inputs[0]: layer.outputs[0] for layer in layers if layer.op == DEQUANTIZER}
 
+    @cached_property
+    def sample_values(self) -> int:
+        """Values in all integer tensors of one sample."""
+        shapes = [self.integer.shapes[name] for layer in self.integer.integer_layers for name in layer.outputs]
+        return max(sum(math.prod(size or 1 for size in shape[1:]) for shape in shapes), 1)
+
+    @property
+    def chunk(self) -> int:
+        """How many samples are best run at once, where the model leaves that open."""
+        return max(1, min(CHUNK, CHUNK_BYTES // (4 * self.sample_values)))
+
     def _feeds(self, x: Any, names: Sequence[str]) -> Arrays:
         if not isinstance(x, Mapping):
             if len(names) != 1:
@@ -140,6 +156,15 @@ class Quantized:
             )
         return feeds
 
+    def _check_shape(self, name: str, values: NDArray[Any]) -> None:
+        """Samples of any number, or as many as a fixed batch holds, of the input's sizes."""
+        batch, *sizes = self.integer.shapes[name]
+        fits = values.ndim == 1 + len(sizes) and len(values) % (batch or 1) == 0
+        if not fits or any(size not in {None, given} for size, given in zip(sizes, values.shape[1:], strict=True)):
+            expected = ["N" if size is None else size for size in (batch, *sizes)]
+            what = f"wrong shape: got {list(values.shape)}, expected {expected}"
+            raise QuaintError("QC210", what, where=f"input {name!r}")
+
     def _integers(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         dtype = self.integer.tensors[name].dtype
         if values.dtype.kind not in "iu" or (
@@ -150,7 +175,7 @@ class Quantized:
 
     def _chunks(self, feeds: Arrays) -> Iterator[Arrays]:
         """Feeds in pieces of bounded size, or of the model's own batch where that is fixed."""
-        sizes = {name: self.integer.shapes[name][0] or CHUNK for name in feeds}
+        sizes = {name: self.integer.shapes[name][0] or self.chunk for name in feeds}
         count = max((-(-len(values) // sizes[name]) for name, values in feeds.items()), default=1)
         for i in range(max(count, 1)):
             yield {name: values[i * sizes[name] : (i + 1) * sizes[name]] for name, values in feeds.items()}

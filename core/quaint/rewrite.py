@@ -26,6 +26,6 @@ def rewrite(model: ir.Model, target: Target, config: Config) -> tuple[str, ...]:
 
     editor = GraphEditor(model)
     lines = tuple(line for step in target.rewrites for line in step(editor, config))
-    for step in FINISH if lines else ():
+    for step in FINISH if target.rewrites else ():
         step(editor)
     return lines

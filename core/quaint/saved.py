@@ -13,6 +13,7 @@ from quaint.errors import QuaintError
 from quaint.partition import Refusal
 from quaint.pipeline import find_target, front_end, load_model, reads_quantized
 from quaint.quantized import Calibration, Quantized
+from quaint.scope import extended
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -106,4 +107,4 @@ def load_quantized(source: str | Path) -> Quantized:
         raise
     except Exception as error:
         raise QuaintError("QM104", f"truncated or corrupt ({type(error).__name__})", where=str(path)) from error
-    return Quantized(integer, find_target(metadata[TARGET_KEY]), config, None, refusals, warnings, {}, calibration)
+    return Quantized(integer, extended(find_target(metadata[TARGET_KEY])), config, None, refusals, warnings, {}, calibration)

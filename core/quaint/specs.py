@@ -33,6 +33,8 @@ def resolve_specs(plan: Plan) -> dict[str, QuantSpec | None]:
         spec: QuantSpec | None
         if block is None:
             spec = _input_spec(plan, name)
+        elif block.pattern.derives(block, name):
+            spec = None
         else:
             spec = block.pattern.output_spec(activation_spec(plan.target, plan.config, block), block, context)
         for reader, index in plan.consumers.get(name, []):
@@ -50,9 +52,11 @@ def check_widths(target: Target, config: Config) -> None:
     """
     for wishes in (vars(config), *config.layers.values()):
         for key in ("input_weight_bits", "weight_bits", "bits"):
-            _check_bits(target, "weight_bits", wishes.get(key))
+            _check_bits(target, config, "weight_bits", wishes.get(key))
         for key in ("activation_bits", "bits"):
-            _check_bits(target, "activation_bits", wishes.get(key))
+            _check_bits(target, config, "activation_bits", wishes.get(key))
+        for key in ("output_bits", "last_output_bits", "buffer_bits"):
+            _check_bits(target, config, key, wishes.get(key))
     _check_input_dtype(target, config.input_dtype)
 
 
@@ -65,13 +69,13 @@ def activation_spec(target: Target, config: Config, block: Block) -> QuantSpec:
     given = config.for_layer(block.node_names)
     wishes |= {"activation_bits": given["bits"]} if "bits" in given else {}
     wishes |= {"observer": config.observer, **given}
-    return _apply(target.activation, wishes, "activation_bits", target)
+    return _apply(target.activation, wishes, "activation_bits", target, config)
 
 
 def weight_spec(target: Target, config: Config, block: Block, *, reads_input: bool) -> QuantSpec:
     """The target's rule for weights under the wishes for ``block``."""
     bits = weight_bits(target, config, block.node_names, reads_input=reads_input)
-    return _apply(target.weight, {"weight_bits": bits}, "weight_bits", target)
+    return _apply(target.weight, {"weight_bits": bits}, "weight_bits", target, config)
 
 
 def weight_bits(target: Target, config: Config, nodes: Iterable[str], *, reads_input: bool) -> int:
@@ -81,10 +85,10 @@ def weight_bits(target: Target, config: Config, nodes: Iterable[str], *, reads_i
     return int(given.get("weight_bits", given.get("bits", bits or target.weight.dtype.bits)))
 
 
-def _apply(spec: QuantSpec, wishes: Mapping[str, Any], key: str, target: Target) -> QuantSpec:
+def _apply(spec: QuantSpec, wishes: Mapping[str, Any], key: str, target: Target, config: Config) -> QuantSpec:
     bits = wishes.get(key)
     if bits is not None:
-        _check_bits(target, key, bits)
+        _check_bits(target, config, key, bits)
         spec = replace(spec, dtype=IntType(bits, spec.dtype.signed))
     if wishes.get("per_tensor_activations"):
         spec = replace(spec, axis=None)
@@ -93,11 +97,14 @@ def _apply(spec: QuantSpec, wishes: Mapping[str, Any], key: str, target: Target)
     return spec
 
 
-def _check_bits(target: Target, key: str, bits: int | None) -> None:
-    allowed = getattr(target, key)
-    if bits is not None and bits not in allowed:
-        listed = ", ".join(map(str, allowed))
-        raise QuaintError("QT340", f"{target.name} has no {key.replace('_', ' ')} of {bits}", hint=f"it has {listed}")
+def _check_bits(target: Target, config: Config, key: str, bits: int | None) -> None:
+    allowed = target.widths(key, config)
+    if bits is None or bits in allowed:
+        return
+    hint = f"it has {', '.join(map(str, allowed)) or 'none'}"
+    if bits in target.simulated.get(key, ()):
+        hint += "; --beyond-hardware simulates more"
+    raise QuaintError("QT340", f"{target.name} has no {key.replace('_', ' ')} of {bits}", hint=hint)
 
 
 def _check_input_dtype(target: Target, wish: str | None) -> None:

@@ -61,8 +61,8 @@ def _same(wanted: NDArray[Any], got: NDArray[Any], tolerance: float | None = Non
         return False
     if tolerance is None:
         tolerance = REAL_TOLERANCE if wanted.dtype.kind == "f" else 0
-    difference = np.abs(wanted.ravel().astype(np.float64) - got.ravel().astype(np.float64))
-    return bool((difference <= tolerance).all())
+    one, other = wanted.ravel().astype(np.float64), got.ravel().astype(np.float64)
+    return np.allclose(one, other, rtol=0, atol=tolerance, equal_nan=True)
 
 
 def equal(saved: Quantized, exported: Quantized, inputs: Arrays | None, where: str) -> str:

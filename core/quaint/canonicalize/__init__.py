@@ -12,7 +12,7 @@ from quaint.canonicalize.activations import clip_before_pool, merge_clips, name_
 from quaint.canonicalize.affine import fold_affine, replace_normalization
 from quaint.canonicalize.batch import BATCH_KEY, drop_zero_states, resolve_batch
 from quaint.canonicalize.cleanup import remove_noops
-from quaint.canonicalize.dense import matmul_to_gemm, unify_gemm
+from quaint.canonicalize.dense import matmul_to_conv, matmul_to_gemm, unify_gemm
 from quaint.canonicalize.elementwise import order_operands, split_variadic, unify_axes, unify_inverse, unify_reduce
 from quaint.canonicalize.floats import unify_floats
 from quaint.canonicalize.fold import fold_constants
@@ -80,6 +80,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     unify_global_pool,
     unify_matmul,
     matmul_to_gemm,
+    matmul_to_conv,
     unify_gemm,
     fold_affine,
     replace_normalization,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quaint.canonicalize.rule import each
-from quaint.graph import GraphEditor, attribute, constant, dims, input_at, rank
+from quaint.graph import GraphEditor, attribute, constant, dims, input_at, producer, rank, sole_consumer
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+_CHANNELS_LAST = (0, 2, 3, 1)
 _GEMM = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 1}
 
 
@@ -27,6 +28,33 @@ def matmul_to_gemm(editor: GraphEditor, node: ir.Node) -> bool:
     zeros = editor.constant(np.zeros(weight.shape[1], np.float32), f"{node.name}.bias")
     new = editor.retype(node, "Gemm", [node.inputs[0], node.inputs[1], zeros], _GEMM)
     editor.set_constant(new, 1, weight.T)
+    return True
+
+
+@each("MatMul")
+def matmul_to_conv(editor: GraphEditor, node: ir.Node) -> bool:
+    """Turn MatMul of a channel-last map [N, H, W, C] by a constant into a pointwise Conv before the Transpose.
+
+    Requires: the map is a Transpose that nothing else reads. Ensures: no such MatMul; the Conv has its name.
+    """
+    weight, before = constant(node.inputs[1]), producer(node.inputs[0], "Transpose")
+    if weight is None or weight.ndim != 2 or weight.dtype != np.float32 or before is None:
+        return False
+    if attribute(before, "perm") != _CHANNELS_LAST or sole_consumer(before.outputs[0]) is not node:
+        return False
+    shape = dims(node.outputs[0])
+    if shape is None:
+        return False
+    kernel = editor.constant(np.ascontiguousarray(weight.T[:, :, None, None]), f"{node.name}.weight")
+    zeros = editor.constant(np.zeros(len(weight.T), np.float32), f"{node.name}.bias")
+    attributes = {"kernel_shape": [1, 1], "strides": [1, 1], "dilations": [1, 1], "pads": [0] * 4, "group": 1}
+    turned, name = [shape[axis] for axis in (0, 3, 1, 2)], f"{node.name}/channels_last"
+    inputs = [before.inputs[0], kernel, zeros]
+    product = editor.insert("Conv", inputs, attributes, before=node, name=name, like=node.outputs[0], shape=turned)
+    conv = product.producer()
+    assert conv is not None
+    editor.swap_names(node, conv)
+    editor.retype(node, "Transpose", [product], {"perm": list(_CHANNELS_LAST)})
     return True
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 BATCH = "N"
 #: Operators that onnx has no shape inference for; the result is shaped like the first input.
 _SAME_SHAPE = ("GroupNormalization", "MeanVarianceNormalization")
+#: The operator set whose inference counts poolings' windows that begin in the border (``ceil_mode``), as no runtime does;
+#: the next one has the same operators.
+_WRONG_WINDOWS = 21
 
 
 def set_input_shapes(editor: GraphEditor, shapes: Mapping[str, Sequence[int]]) -> None:
@@ -87,6 +90,9 @@ def infer_shapes(editor: GraphEditor) -> bool:
     depends on the batch in another way, or on data, is unknown. An output that onnx knows nothing of stays as declared.
     """
     proto = skeleton(editor.model)
+    for imported in proto.opset_import:
+        if not imported.domain and imported.version == _WRONG_WINDOWS:
+            imported.version += 1
     for node in proto.graph.node:
         if node.op_type in _SAME_SHAPE and not node.domain:
             node.op_type = "Identity"

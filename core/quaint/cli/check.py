@@ -59,14 +59,15 @@ def _check_float(session: Session, file: Path, target: str, wishes: dict[str, An
     from quaint.report.cost import cost_of_plan
 
     chip = pipeline.find_target(target)
-    config = pipeline.wishes(chip, make_config(**wishes))
+    config = pipeline.wishes(chip, make_config(**wishes, target=chip))
     plan = pipeline.divide(pipeline.canonical(pipeline.load_model(file), config), chip, config)
     for warning in pipeline.host_warnings(plan):
         session.warn(warning)
     spent = cost_of_plan(plan)
     document = {
         "target": chip.name,
-        "deployable": True,
+        "deployable": not plan.excesses,
+        "exceeds": [vars(excess) for excess in plan.excesses],
         "layers": [{"name": block.name, "nodes": list(block.node_names)} for block in plan.blocks],
         "host": [vars(refusal) for refusal in plan.refusals],
         "cost": spent.to_dict(),
@@ -87,7 +88,8 @@ def _show_plan(plan: Plan, spent: Cost) -> None:
     print_table(("layer", "operators", "runs on", ">constants", ">MACs", ">output", ">in memory"), rows)
     print_lines(cost_line(spent))
     host = f", {len(plan.refusals)} on the host" if plan.refusals else ""
-    print_lines(f"deployable on {plan.target.name}: {len(plan.blocks)} layers on the chip{host}")
+    word = "simulated only, not deployable" if plan.excesses else "deployable"
+    print_lines(f"{word} on {plan.target.name}: {len(plan.blocks)} layers on the chip{host}")
 
 
 def _check_quantized(session: Session, file: Path, samples: Path | None, layout: str | None, limit: float) -> None:
@@ -98,14 +100,45 @@ def _check_quantized(session: Session, file: Path, samples: Path | None, layout:
         session.warn(warning)
     rows = _ranges(model) if samples is None else _measured(model, samples, layout)
     bad = [row for row in rows if (row.get("saturated") or 0) > limit]
-    document = {"target": model.target.name, "max_saturation": limit, "tensors": rows, "met": not bad}
+    inside = _inside(model, samples, layout)
+    document = {"target": model.target.name, "max_saturation": limit, "tensors": rows, **inside, "met": not bad}
     error = None
     if bad:
         details = [f"tensor {row['name']!r} of {row['layer']}: {row['saturated']:.2%}" for row in bad]
         what = f"{len(bad)} tensors saturate in more than {limit:.2%} of their integers"
         hint = "calibrate on more samples, or with another --observer"
         error = QuaintError("QV410", what, hint=hint, details=details)
-    session.give(document, lambda: _show_tensors(rows, measured=samples is not None), error)
+
+    def show() -> None:
+        _show_tensors(rows, measured=samples is not None)
+        _show_inside(inside)
+
+    session.give(document, show, error)
+
+
+def _inside(model: Quantized, samples: Path | None, layout: str | None) -> dict[str, list[dict[str, Any]]]:
+    """Weights that leave their integers unused, and steps inside layers that saturate on the first samples."""
+    from dataclasses import asdict
+
+    from quaint.cli.run import feeds, open_inputs
+    from quaint.report.inside import saturations, weight_scales
+
+    batches = () if samples is None else feeds(model, open_inputs(model, samples, layout, integers=False))
+    steps = next((saturations(model, batch) for batch in batches), [])
+    return {"weights": [asdict(row) for row in weight_scales(model)], "steps": [asdict(step) for step in steps]}
+
+
+def _show_inside(found: dict[str, list[dict[str, Any]]]) -> None:
+    from quaint.cli.console import print_table
+    from quaint.report.text import percent
+
+    poor = [(r["layer"], str(r["bits"]), percent(r["use"]), str(r["poor"])) for r in found["weights"] if r["poor"]]
+    if poor:
+        columns = ("layer", ">bits", ">poorest filter uses", ">filters below half")
+        print_table(columns, poor, "inaccurate scales of weights")
+    steps = [(row["layer"], str(row["bits"]), percent(row["saturated"])) for row in found["steps"]]
+    if steps:
+        print_table(("layer", ">bits", ">saturated"), steps, "saturation inside layers")
 
 
 def _ranges(model: Quantized) -> list[dict[str, Any]]:

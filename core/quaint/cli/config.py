@@ -8,21 +8,25 @@ import click
 
 from quaint.cli.options import PATH, force_option
 from quaint.cli.session import Session, json_option, pass_session, to_json
+from quaint.errors import QuaintError
+from quaint.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from quaint.integer import Layer
     from quaint.quantized import Quantized
+    from quaint.target import ConfigFormat, Target
 
 
 @click.command()
 @click.argument("quantized", type=PATH)
+@click.option("--format", "form", metavar="NAME", help="A form of the target's own, where it has one.")
 @click.option("--output", type=PATH, metavar="FILE", help="Write it here instead of printing it.")
 @force_option
 @json_option
 @pass_session
-def config(session: Session, quantized: Path, output: Path | None, force: bool) -> None:
+def config(session: Session, quantized: Path, form: str | None, output: Path | None, force: bool) -> None:
     """Dump the configuration of QUANTIZED, a saved quantized model.
 
     Every layer stands in it with its widths: edit it and give it to quaint quantize --config.
@@ -32,12 +36,20 @@ def config(session: Session, quantized: Path, output: Path | None, force: bool) 
 
     if output is not None:
         check_target(output, force=force, protect=[quantized])
-    document = full_config(load_quantized(quantized))
+    model = load_quantized(quantized)
+    document = full_config(model) if form is None else _format(model.target, form).dump(model)
     if output is None:
         session.print_json(document)
         return
     write_atomic(output, (to_json(document) + "\n").encode(), force=force, protect=[quantized])
     session.give({"files": [str(output)]}, lambda: click.echo(f"wrote {output}"))
+
+
+def _format(target: Target, name: str) -> ConfigFormat:
+    if name not in target.config_formats:
+        hint = did_you_mean(name, target.config_formats)
+        raise QuaintError("QU112", f"{target.name} has no configuration of the form {name!r}", hint=hint)
+    return target.config_formats[name]
 
 
 def full_config(model: Quantized) -> dict[str, Any]:
@@ -60,7 +72,7 @@ def _widths(model: Quantized, layer: Layer) -> dict[str, Any]:
     """What was wished for a layer, and its widths as they are; a raw accumulator's width is nobody's wish."""
     from quaint.specs import weight_bits
 
-    reads_input = any(name in model.integer.integer_inputs for name in layer.inputs)
+    reads_input = model.integer.reads_input(layer)
     widths = model.config.for_layer(layer.nodes)
     widths.pop("bits", None)
     if "weight" in layer.constants:

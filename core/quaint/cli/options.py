@@ -13,6 +13,8 @@ from quaint.errors import QuaintError
 if TYPE_CHECKING:
     from click.decorators import FC
 
+    from quaint.target import Target
+
 PATH = click.Path(path_type=Path)
 LAYOUTS = click.Choice(["nchw", "nhwc"])
 
@@ -34,6 +36,12 @@ _CONFIG = (
     click.option("-a", "--activation-bits", type=int, metavar="N", help="Bits of the tensors between layers."),
     click.option(
         "--per-tensor-activations", is_flag=True, default=None, help="One scale for a whole tensor between layers."
+    ),
+    click.option("--output-bits", type=int, metavar="N", help="Bits of tensors that no activation function ends in."),
+    click.option("--last-output-bits", type=int, metavar="N", help="Bits of the last layer's output."),
+    click.option("--buffer-bits", type=int, metavar="N", help="Bits at which accumulators saturate."),
+    click.option(
+        "--beyond-hardware", is_flag=True, default=None, help="Quantize also what only the simulators run, with warnings."
     ),
     click.option("--num-samples", type=int, metavar="N", help="How many samples to calibrate on."),
     click.option("-b", "--batch-size", type=int, metavar="N", help="Samples in a batch."),
@@ -61,9 +69,15 @@ def config_options(command: FC) -> FC:
 
 
 def make_config(
-    config_file: Path | None, assignments: tuple[str, ...], shapes: tuple[str, ...], *, equalize: bool, **flags: Any
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    shapes: tuple[str, ...],
+    *,
+    equalize: bool,
+    target: Target | None = None,
+    **flags: Any,
 ) -> Config:
-    """The configuration file, under ``--set``, under the flags.
+    """The configuration file, which may have a form of the target's, under ``--set``, under the flags.
 
     Raises:
         QuaintError: QP510 to QP512 for what is wrong in them, QU106 where flags contradict each other.
@@ -73,7 +87,8 @@ def make_config(
     given = {key: value for key, value in flags.items() if value is not None}
     given |= {"quantizer": "equalize"} if equalize else {}
     given |= {"shapes": dict(map(_shape, shapes))} if shapes else {}
-    base = read_config(config_file) if config_file else Config()
+    formats = target.config_formats.values() if target else ()
+    base = read_config(config_file, formats) if config_file else Config()
     return Config.from_dict(given).over(parse_assignments(assignments).over(base))
 
 

@@ -58,7 +58,7 @@ def quantize(
     from quaint import pipeline
 
     chip = pipeline.find_target(target)
-    config = make_config(**wishes)
+    config = make_config(**wishes, target=chip)
     pipeline.wishes(chip, config)
 
     from quaint.cli.console import progress

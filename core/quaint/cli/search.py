@@ -60,7 +60,7 @@ def search(
     from quaint.files import check_target, write_atomic
 
     chip = pipeline.find_target(target)
-    config = make_config(**wishes)
+    config = make_config(**wishes, target=chip)
     protect = [path for path in (model, samples, wishes["config_file"]) if path is not None]
     if output is not None:
         check_target(output, force=force, protect=protect)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from quaint.scales import Range
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import onnx_ir as ir
     from numpy.typing import ArrayLike, NDArray
 
     from quaint.lower import Lowering
@@ -77,14 +78,17 @@ class Moving(Passive):
 
 
 class Move(Moving):
-    """Reshape, Flatten and Transpose, the batch left in place."""
+    """Reshape, Flatten and Transpose, the batch left in place unless the chip has no place for it."""
+
+    #: Whether a Transpose may put the batch elsewhere.
+    moves_batch: ClassVar[bool] = False
 
     def pattern(self, op: Builder, x: Any, shape: Any) -> Any:
         return op.one_of("Flatten", "Transpose")(x), op.Reshape(x, shape)
 
     def check(self, context: CheckContext, block: Block, **_: Any) -> bool:
         node = block.nodes[0]
-        if node.op_type == "Transpose" and graph.attribute(node, "perm")[0] != 0:
+        if node.op_type == "Transpose" and graph.attribute(node, "perm")[0] != 0 and not self.moves_batch:
             return context.fail("moves the batch axis")
         if node.op_type == "Reshape" and graph.constant(node.inputs[1]) is None:
             return context.fail("its shape is not constant")
@@ -105,7 +109,14 @@ def parameters_are_constant(context: CheckContext, block: Block) -> bool:
         return context.fail("picks from a constant what the input says")
     if any(value is not None and graph.constant(value) is None for value in others):
         return context.fail("its parameters are not constant")
-    sizes = [*(graph.dims(x) or ())[1:], *(graph.dims(block.nodes[-1].outputs[0]) or ())[1:]]
-    if not all(isinstance(size, int) and size for size in sizes):
-        return context.fail(f"its sizes are not known, or nothing is left: {sizes}")
+    sizes = [_without_batch(value) for value in (x, block.nodes[-1].outputs[0])]
+    if not all(isinstance(size, int) and size for each in sizes for size in each):
+        return context.fail(f"its sizes are not known, or nothing is left: {[*sizes[0], *sizes[1]]}")
     return True
+
+
+def _without_batch(value: ir.Value | None) -> list[graph.Dim]:
+    """The sizes of a sample: without the one that is open, or else without the first."""
+    sizes = list(graph.dims(value) or ())
+    batch = next((axis for axis, size in enumerate(sizes) if not isinstance(size, int)), 0)
+    return [*sizes[:batch], *sizes[batch + 1 :]]

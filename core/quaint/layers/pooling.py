@@ -22,11 +22,26 @@ if TYPE_CHECKING:
 from quaint.layers.sharing import Passive
 
 
+def fits(block: Block) -> bool:
+    """Whether a pooling's window is no larger than the map with its borders; runtimes disagree about any other."""
+    node = block.nodes[0]
+    found = attributes(block, node.op_type, ("kernel_shape", *WINDOW, "ceil_mode"))
+    rank = len(found["kernel_shape"])
+    dilations, pads = found["dilations"] or [1] * rank, found["pads"]
+    reach = [(n - 1) * step + 1 for n, step in zip(found["kernel_shape"], dilations, strict=True)]
+    size = [n for n in (graph.dims(node.inputs[0]) or ())[2:] if isinstance(n, int)]
+    room = [n + begin + end for n, begin, end in zip(size, pads[:rank], pads[rank:], strict=True)]
+    return all(n <= size for n, size in zip(reach, room, strict=True))
+
+
 class MaxPool(Passive):
     """Max pooling."""
 
     def pattern(self, op: Builder, x: Any) -> Any:
         return op.MaxPool(x)
+
+    def check(self, context: CheckContext, block: Block, **_: Any) -> bool:
+        return fits(block) or context.fail("its window is larger than the map")
 
     def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         found = attributes(block, "MaxPool", ("kernel_shape", *WINDOW, "ceil_mode"))
@@ -51,7 +66,9 @@ class AveragePool(Averaging):
 
     def check(self, context: CheckContext, block: Block, **_: Any) -> bool:
         steps = graph.attribute(block.nodes[0], "dilations", ())
-        return all(step == 1 for step in steps) or context.fail("dilated average pooling")
+        if any(step != 1 for step in steps):
+            return context.fail("dilated average pooling")
+        return fits(block) or context.fail("its window is larger than the map")
 
     def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         source, out = context.edges(block)

@@ -33,7 +33,9 @@ class Selecting(Moving):
     def check(self, context: CheckContext, block: Block, **_: Any) -> bool:
         if not parameters_are_constant(context, block):
             return False
-        return 0 not in self.indices(block) or context.fail("picks among the samples of a batch")
+        size = sizes(block)
+        batch = size.index(OPEN) if OPEN in size else 0
+        return batch not in self.indices(block) or context.fail("picks among the samples of a batch")
 
     def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         chosen = self.indices(block)
@@ -89,7 +91,7 @@ class Gather(Selecting):
         if graph.rank(block.nodes[0].inputs[1]) == 1:
             return layer
         assert isinstance(layer, Layer)
-        shape = [0, *context.shape(block.outputs[0])[1:]]
+        shape = [-1 if size is None else size for size in context.shape(block.outputs[0])]
         return replace(layer, attributes={**layer.attributes, "shape": shape})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 INT8 = IntType(8, signed=True)
 
 
+class Needs(Enum):
+    """What of a tensor an observer without an ``axis`` needs; calibration then shows it no more than that."""
+
+    #: All values.
+    VALUES = "values"
+    #: The extremes of each sample: an array [samples, 2] stands for it.
+    EXTREMES = "extremes"
+    #: The extremes and, as second argument of ``observe``, [samples, n]: values at regular distances.
+    PART = "part"
+
+
 class Observer(ABC):
     """Measures the range of one tensor over batches of samples.
 
@@ -27,6 +39,7 @@ class Observer(ABC):
         power_of_two: scales will be powers of two, for the same observers.
     """
 
+    needs: ClassVar[Needs] = Needs.VALUES
     #: Whether it tells batches apart: then it is shown the extremes of each batch, else any parts of it in order.
     by_batch: ClassVar[bool] = False
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from quaint.observers.base import Needs
 from quaint.observers.minmax import MinMax
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class Histogram:
             for start in range(0, row.size, _CHUNK):
                 index = (row[start : start + _CHUNK] * scale).astype(np.intp)
                 index += self.bins
-                self.counts[i] += np.bincount(index, minlength=2 * self.bins)
+                found = np.bincount(index)
+                self.counts[i, : len(found)] += found
 
     def merge(self, other: Histogram) -> None:
         """Add the counts of ``other``: the same as counting its values here."""
@@ -76,6 +78,8 @@ class Histogram:
     def _widen(self, exponents: Ints) -> None:
         """Merge bins until no row's width lies below ``2**exponents``."""
         steps = np.minimum(np.maximum(exponents - self.exponents, 0), 62)
+        if not steps.any():
+            return
         position = np.arange(-self.bins, self.bins)
         for row in np.flatnonzero(steps):
             merged = np.sign(position) * (np.abs(position) >> steps[row]) + self.bins
@@ -92,13 +96,16 @@ class HistogramObserver(MinMax):
     than 8192 values it counts every k-th, k being the same whatever the batch; the extremes are those of all values.
     """
 
+    needs = Needs.PART
     _histogram: Histogram | None = None
 
-    def observe(self, batch: Array) -> None:
-        """Count the values; reals as float32."""
+    def observe(self, batch: Array, part: Array | None = None) -> None:
+        """Widen the range to a batch and count its values; those in ``part`` alone if it is given. Reals as float32."""
         batch = np.asarray(batch, np.float32)
         super().observe(batch)
-        values = self.rows(batch if self.axis is not None else _thinned(batch))
+        if part is None:
+            part = batch if self.axis is not None else _thinned(batch)
+        values = self.rows(part)
         if self._histogram is None:
             self._histogram = Histogram(len(values), 8192 if self.axis is None else 2048)
         low, high = self.extremes()
@@ -128,10 +135,14 @@ class HistogramObserver(MinMax):
         )
 
 
-def _thinned(batch: Array) -> Array:
-    """Every k-th value of each sample, about ``_ENOUGH``; k has no divisor in common with the axes, so it meets all channels."""
-    size = math.prod(batch.shape[1:])
+def stride(size: int) -> int:
+    """Every how-manieth value of a sample is counted; it has no divisor in common with the axes, so all channels are met."""
     step = max(size // _ENOUGH, 1)
     while math.gcd(step, size) != 1:
         step += 1
-    return batch.reshape(len(batch), size)[:, ::step]
+    return step
+
+
+def _thinned(batch: Array) -> Array:
+    size = math.prod(batch.shape[1:])
+    return batch.reshape(len(batch), size)[:, :: stride(size)]

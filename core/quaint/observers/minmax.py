@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from quaint.errors import QuaintError
-from quaint.observers.base import Observer
+from quaint.observers.base import Needs, Observer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +34,7 @@ def extremes(batch: Array, axis: int | None) -> tuple[Floats, Floats]:
 class MinMax(Observer):
     """From the lowest to the highest value ever seen: nothing is clipped."""
 
+    needs = Needs.EXTREMES
     _low: Floats | None = None
     _high: Floats | None = None
 
@@ -71,7 +72,7 @@ class MovingMax(Observer):
         grid: ``dtype`` and ``power_of_two``, as for every observer.
     """
 
-    by_batch = True
+    needs, by_batch = Needs.EXTREMES, True
 
     def __init__(self, axis: int | None = None, *, momentum: float = 0.9, **grid: Any) -> None:
         super().__init__(axis, **grid)

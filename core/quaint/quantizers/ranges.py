@@ -11,7 +11,7 @@ from quaint.patterns import Sharing
 from quaint.scales import Range, from_range
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,6 +55,43 @@ class Ranges:
             chosen |= dict.fromkeys(names, params)
         return chosen
 
+    def refine(
+        self,
+        plan: Plan,  # noqa: ARG002
+        params: Mapping[str, QuantParams],
+        ranges: Mapping[str, Range],  # noqa: ARG002
+    ) -> dict[str, QuantParams]:
+        """Improve on the parameters once all are chosen, or fit the weights of ``plan.model`` to them; here nothing.
+
+        An entry ``LAYER/weight`` in the result settles how the weights of a layer are quantized.
+        """
+        return dict(params)
+
+
+class Steps(Ranges):
+    """Quantizers one after the other: the first one chooses the parameters, and each then improves on them.
+
+    Args:
+        steps: one or more.
+    """
+
+    def __init__(self, steps: Sequence[Ranges]) -> None:
+        self.steps = tuple(steps)
+
+    def prepare(self, plan: Plan, samples: Mapping[str, NDArray[Any]]) -> None:
+        """Each changes the weights in turn."""
+        for step in self.steps:
+            step.prepare(plan, samples)
+
+    def choose(
+        self, plan: Plan, specs: Mapping[str, QuantSpec | None], ranges: Mapping[str, Range]
+    ) -> dict[str, QuantParams]:
+        """Parameters of the first, improved on by all."""
+        params = self.steps[0].choose(plan, specs, ranges)
+        for step in self.steps:
+            params = step.refine(plan, params, ranges)
+        return params
+
 
 def _typed(plan: Plan, name: str) -> QuantParams:
     """A model input that is integer already: one step is 1."""
@@ -68,7 +105,8 @@ def share(plan: Plan, specs: Mapping[str, QuantSpec | None]) -> dict[str, str]:
     """For each edge the tensor that leads its group: all tensors of a group have one scale.
 
     An output that must be as its input joins the input's group. An input that must be as its output joins the output's,
-    if this layer alone reads it and a layer of free scale makes it; elsewhere the layer's lowering converts it.
+    if this layer alone reads it and a layer of free scale makes it; elsewhere the layer's lowering converts it. The outputs
+    of one layer are on one scale, but for those that its lowering derives.
     """
     leader = {name: name for name in plan.edges}
 
@@ -78,7 +116,9 @@ def share(plan: Plan, specs: Mapping[str, QuantSpec | None]) -> dict[str, str]:
         return name
 
     for block in plan.blocks:
-        out = block.outputs[0]
+        out, *others = block.outputs
+        for other in (name for name in others if specs[name] is not None):
+            leader[find(other)] = find(out)
         if block.pattern.sharing is Sharing.OUTPUT_AS_INPUT:
             leader[find(out)] = find(block.inputs[0])
     for block in plan.blocks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[Any]]
 
-#: Samples that are looked at, and how many at a time: every tensor of the model is held for them.
-LIMIT, CHUNK = 64, 8
+#: Samples that are looked at.
+LIMIT = 64
 #: Values in all tensors of all samples; large models are measured on fewer samples, which have values enough.
 VALUES, LEAST = 1 << 27, 16
 
@@ -63,22 +62,14 @@ def analyze(quantized: Quantized, samples: Any) -> Report:
 def _batches(quantized: Quantized, samples: Any) -> Iterator[Arrays]:
     """The first samples, a few at a time; as many as the model takes where its batch is fixed."""
     model = quantized.integer
-    size = next((model.shapes[name][0] for name in model.inputs), None) or CHUNK
-    limit = _limit(quantized)
+    size = next((model.shapes[name][0] for name in model.inputs), None) or quantized.chunk
+    limit = min(LIMIT, max(LEAST, VALUES // quantized.sample_values))
     if isinstance(samples, Samples):
         yield from samples.first(limit, measuring=True).batches(size)
         return
     feeds = samples if isinstance(samples, Mapping) else {model.inputs[0]: np.asarray(samples)}
     for start in range(0, min(limit, len(next(iter(feeds.values())))), size):
         yield {name: np.asarray(values)[start : min(start + size, limit)] for name, values in feeds.items()}
-
-
-def _limit(quantized: Quantized) -> int:
-    """How many samples to look at."""
-    shapes = quantized.integer.shapes
-    made = [shapes[name] for layer in quantized.integer.integer_layers for name in layer.outputs]
-    values = sum(math.prod(size or 1 for size in shape[1:]) for shape in made)
-    return min(LIMIT, max(LEAST, VALUES // max(values, 1)))
 
 
 @dataclass
@@ -130,8 +121,8 @@ class _Measured:
         """What is known of a layer."""
         model, source, name = self.quantized.integer, self.quantized.source, layer.outputs[0]
         params = model.tensors[name]
-        reads_input = any(entering in model.integer_inputs for entering in layer.inputs)
-        wished = weight_bits(self.quantized.target, self.quantized.config, layer.nodes, reads_input=reads_input)
+        reads_input, config = model.reads_input(layer), self.quantized.config
+        wished = weight_bits(self.quantized.target, config, layer.nodes, reads_input=reads_input)
         noise = self.noise.get(name)
         return LayerReport(
             name=layer.name,

@@ -208,8 +208,7 @@ def _planned(plan: Plan, sizes: Mapping[str, int], placed: MemoryPlan) -> tuple[
 
 def _planned_constants(plan: Plan, block: Block) -> tuple[int, int, int]:
     """Bytes of the weights, of the biases, and of other real constants of a block."""
-    reads_input = any(name in plan.inputs for name in block.inputs)
-    weight = weight_spec(plan.target, plan.config, block, reads_input=reads_input).dtype
+    weight = weight_spec(plan.target, plan.config, block, reads_input=plan.reads_input(block)).dtype
     bias = plan.target.bias.get(weight.bits, IntType(8 * WORD, signed=True))
     found, sums = [0, 0, 0], block.node(*PRODUCTS) is not None
     for node in block.nodes:

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -91,7 +92,8 @@ class Bench:
         self.suffixes = {piece.output: self._suffix(piece.real) for piece in self.pieces}
         read = {name for _, names in self.suffixes.values() for name in names}
         outputs = tuple(dict.fromkeys([*quantized.integer.outputs, *self.reals.values(), *sorted(read)]))
-        self.floats = FloatModel(self.source, outputs).run(self.feeds)
+        self.count = len(next(iter(self.feeds.values())))
+        self.floats = self._joined(self.feeds, FloatModel(self.source, outputs).run)
 
     def _suffix(self, name: str) -> tuple[list[ir.Node], list[str]]:
         """The float nodes behind a tensor, in order, and what else they read."""
@@ -117,7 +119,21 @@ class Bench:
         for name in piece.inputs:
             if name not in feeds:
                 feeds[name] = rounded(self.floats[self.reals[name]], params[name])
-        return self.quantized.simulator().run(feeds, (piece.output,))[piece.output]
+        return self._joined(feeds, lambda part: self.quantized.simulator().run(part, (piece.output,)))[piece.output]
+
+    def rows(self) -> Iterator[slice]:
+        """All samples, a few at a time."""
+        step = self.quantized.integer.shapes[self.quantized.integer.inputs[0]][0] or self.quantized.chunk
+        return (slice(start, start + step) for start in range(0, self.count, step))
+
+    def _joined(self, feeds: Arrays, run: Callable[[Arrays], Arrays]) -> dict[str, NDArray[Any]]:
+        """What ``run`` makes of feeds, a few samples at a time: what it needs inside is never there for all of them."""
+        joined: dict[str, NDArray[Any]] = {}
+        for rows in self.rows():
+            for name, values in run({name: values[rows] for name, values in feeds.items()}).items():
+                whole = joined.setdefault(name, np.empty((self.count, *values.shape[1:]), values.dtype))
+                whole[rows] = values
+        return joined
 
     def outputs_with(self, piece: Piece, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The float model's outputs where ``values`` take the place of the tensor that a piece makes."""
@@ -174,14 +190,17 @@ def _chosen(bench: Bench, layer: str | None) -> Sequence[Piece]:
 
 def _errors(bench: Bench, piece: Piece, integers: NDArray[Any], *, by_channel: bool) -> Iterator[LayerError]:
     params = bench.quantized.integer.tensors[piece.output]
-    mine, real, ends = dequantized(integers, params), bench.floats[piece.real], saturated(integers, params)
-    channels: Sequence[int | None] = range(mine.shape[1]) if by_channel and mine.ndim > 1 else [None]
-    for channel in channels:
-        part = (slice(None), channel) if channel is not None else ...
-        noise, smape, share = Noise(), Smape(), Share()
-        noise.add(mine[part], real[part])
-        smape.add(mine[part], real[part])
-        share.add(ends[part])
+    channels: Sequence[int | None] = range(integers.shape[1]) if by_channel and integers.ndim > 1 else [None]
+    sums = {channel: (Noise(), Smape(), Share()) for channel in channels}
+    for rows in bench.rows():
+        mine, real = dequantized(integers[rows], params), bench.floats[piece.real][rows]
+        ends = saturated(integers[rows], params)
+        for channel, (noise, smape, share) in sums.items():
+            part = (slice(None), channel) if channel is not None else ...
+            noise.add(mine[part], real[part])
+            smape.add(mine[part], real[part])
+            share.add(ends[part])
+    for channel, (noise, smape, share) in sums.items():
         yield LayerError(piece.layer, piece.op, channel, noise.ratio, smape.ratio, share.ratio)
 
 

@@ -23,9 +23,9 @@ def sat(v: int, bits: int) -> int:
     return min(max(v, -(1 << (bits - 1))), (1 << (bits - 1)) - 1)
 
 
-def sat_out(v: int, bits: int) -> int:
-    """An activation: unsigned up to 4 bits."""
-    return min(max(v, 0), (1 << bits) - 1) if bits <= 4 else sat(v, bits)
+def sat_out(v: int, bits: int, *, signed: bool = True) -> int:
+    """An activation: unsigned up to 4 bits, or where that is said."""
+    return sat(v, bits) if bits > 4 and signed else min(max(v, 0), (1 << bits) - 1)
 
 
 def wrap32(v: int) -> int:
@@ -92,33 +92,55 @@ def average(v: Map, bits: int) -> Map:
 
 def finish2(acc: Map, fields: dict[str, Any]) -> Map:
     """Akida 2, from the exact sums [..., filters] on."""
-    wraps, first = fields.get("wraps", True), fields.get("first", False)
+    wraps, first, post = fields.get("wraps", True), fields.get("first", False), fields.get("post_bits", 32)
     v = np.zeros(acc.shape, object)
     for *place, f in np.ndindex(*acc.shape):
         at = (*place, f)
         total = wrap32(int(acc[at])) if wraps else int(acc[at])
         shifted = int(fields["bias"][f]) << int(fields["bias_shift"][f])
         buffer = fields["buffer_bits"]
-        v[at] = sat(total + shifted, buffer) if first else sat(sat(total, buffer) + sat(shifted, 32), 32)
+        v[at] = sat(total + shifted, buffer) if first else sat(sat(total, buffer) + sat(shifted, post), post)
     if "pool" in fields:
         v = max_pool(v, *fields["pool"], fields["padding"])
     if "max_value" in fields:
         for at in np.ndindex(*v.shape):
             v[at] = min(max(v[at], 0), int(fields["max_value"][at[-1]]) << int(fields["max_value_shift"][at[-1]]))
+    if "lut_values" in fields:
+        for at in np.ndindex(*v.shape):
+            scaled = sat(v[at] * int(fields["activation_scales"][at[-1]]), 32)
+            index = sat(round_shift(scaled, int(fields["activation_shift"][at[-1]])), 11)
+            v[at] = int(fields["lut_values"][index + 1024])
     if fields.get("gap"):
-        v = average(v, 32)
+        v = average(v, post)
     for at in np.ndindex(*v.shape):
-        product = sat(v[at] * int(fields["output_scales"][at[-1]]), 32)
-        v[at] = sat_out(round_shift(product, int(fields["output_shift"][at[-1]])), fields["output_bits"])
+        product = round_shift(sat(v[at] * int(fields["output_scales"][at[-1]]), post), int(fields["output_shift"][at[-1]]))
+        v[at] = sat_out(product, fields["output_bits"], signed=fields.get("signed", True))
     return v
 
 
+def buffer_convolve(frames: list[Map], weight: Map, *, depthwise: bool) -> list[Map]:
+    """Sums of each frame with those in a buffer of zeros at first.
+
+    Weight is [1, 1, frames * channels, filters], the oldest frame first; for a depthwise one [1, 1, frames, channels].
+    """
+    steps = weight.shape[2] if depthwise else weight.shape[2] // frames[0].shape[2]
+    buffer = [np.zeros(frames[0].shape, object)] * steps
+    sums = []
+    for frame in frames:
+        buffer = [*buffer[1:], frame.astype(object)]
+        if depthwise:
+            sums.append(sum(one * weight[0, 0, t].astype(object) for t, one in enumerate(buffer)))
+        else:
+            sums.append(np.concatenate(buffer, axis=2) @ weight[0, 0].astype(object))
+    return sums
+
+
 def add2(a: Map, b: Map, a_shift: Any, b_shift: Any, output_shift: Any, output_bits: int, buffer_bits: int = 32) -> Map:
-    """Akida 2's Add."""
+    """Akida 2's Add; its output is signed at every width."""
     out = np.zeros(a.shape, object)
     for at in np.ndindex(*a.shape):
         first, second = (sat(int(x[at]) << int(s[at[-1]]), buffer_bits) for x, s in ((a, a_shift), (b, b_shift)))
-        out[at] = sat_out(round_shift(sat(first + second, buffer_bits), int(output_shift[at[-1]])), output_bits)
+        out[at] = sat(round_shift(sat(first + second, buffer_bits), int(output_shift[at[-1]])), output_bits)
     return out
 
 

@@ -36,11 +36,15 @@ def fields(random: np.random.Generator, filters: int, draw: st.DataObject) -> di
         "output_shift": random.integers(-32, draw.draw(st.sampled_from([-10, 0, 8])), filters),
         "output_bits": draw.draw(st.sampled_from([4, 8, 28, 32])),
     }
-    kind = draw.draw(st.sampled_from(["none", "relu", "bounded"]))
+    kind = draw.draw(st.sampled_from(["none", "relu", "bounded", "table"]))
     if kind == "relu":
         made |= {"max_value": np.full(filters, 127), "max_value_shift": np.full(filters, 31)}
     if kind == "bounded":
         made |= {"max_value": random.integers(0, 256, filters), "max_value_shift": random.integers(0, 31, filters)}
+    if kind == "table":
+        made |= {"activation_scales": random.integers(1, 256, filters)}
+        made |= {"activation_shift": random.integers(-32, draw.draw(st.sampled_from([-10, 0])), filters)}
+        made |= {"lut_values": random.integers(-8191, 8192, 2048)}
     return made
 
 
@@ -52,6 +56,9 @@ def kernel_arguments(given_fields: dict[str, Any]) -> tuple[dict[str, Any], dict
         if name in given_fields
     }
     constants |= {"output_scale": given_fields["output_scales"], "output_shift": -given_fields["output_shift"]}
+    if "lut_values" in given_fields:
+        constants |= {"activation_scale": given_fields["activation_scales"], "lut_values": given_fields["lut_values"]}
+        constants |= {"activation_shift": -given_fields["activation_shift"]}
     return constants, {"output_bits": given_fields["output_bits"]}
 
 
@@ -151,6 +158,30 @@ def test_dense1d(seed: int, largest: int, draw: st.DataObject) -> None:
     result = run("dense1d", [channels_first(xs)], INT8, constants, attributes)
     sums = [x.reshape(-1).astype(object) @ weight.reshape(-1, 4).astype(object) for x in xs]
     np.testing.assert_array_equal(result, np.stack([truth.finish2(acc, made) for acc in sums]))
+
+
+@few
+@given(seeds, WEIGHTS, st.data())
+def test_buffer_temp_conv(seed: int, largest: int, draw: st.DataObject) -> None:
+    """Frame after frame on the chip, an axis here; maps of frames, and frames without maps."""
+    random = np.random.default_rng(seed)
+    steps, depthwise, flat = draw.draw(st.integers(2, 10)), draw.draw(st.booleans()), draw.draw(st.booleans())
+    frames, channels, filters = [random.integers(-128, 128, (1, 1 if flat else 2, 3)) for _ in range(6)], 3, 3
+    frames[2][:] = 127
+    weight = random.integers(-largest, largest + 1, (1, 1, steps, channels) if depthwise else (1, 1, steps * channels, 3))
+    made = fields(random, filters, draw) | {"buffer_bits": 32, "wraps": False}
+    constants, attributes = kernel_arguments(made)
+    if depthwise:
+        constants["weight"], attributes["group"] = weight[0, 0].T[:, None, :, None, None], channels
+    else:
+        constants["weight"] = weight[0, 0].reshape(steps, channels, filters).transpose(2, 1, 0)[..., None, None]
+    x = np.stack([np.moveaxis(frame, -1, 0) for frame in frames], axis=1)[None]
+    if flat:
+        x, constants["weight"] = x[..., 0, 0], constants["weight"][..., 0, 0]
+    result = run("buffer_temp_conv", [x], INT8, constants, attributes)
+    sums = truth.buffer_convolve(frames, weight, depthwise=depthwise)
+    wanted = np.stack([np.moveaxis(truth.finish2(acc, made), -1, 0) for acc in sums], axis=1)[None]
+    np.testing.assert_array_equal(result, wanted[..., 0, 0] if flat else wanted)
 
 
 @few

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from akida_nets import SAME, chain, dense, inner, reasons
 
@@ -22,31 +23,9 @@ def pooled(**attributes: Any) -> tuple[Builder, str]:
     return net, net.op("Relu", net.conv(net.op("MaxPool", x, **attributes), (8, 8), pads=SAME))
 
 
-def ending(op: str, size: int = 12) -> tuple[Builder, str]:
-    net, x = inner(pads=SAME, size=size)
-    return net, net.op(op, x)
-
-
 def without_relu() -> tuple[Builder, str]:
     net = Builder("without_relu")
     return net, net.op("Relu", net.conv(net.conv(net.input(3, 8, 8), (3, 8), pads=SAME), (8, 8), pads=SAME))
-
-
-def added_last() -> tuple[Builder, str]:
-    net, x = inner(pads=SAME)
-    return net, net.op("Add", x, net.op("Relu", net.conv(x, (8, 8), pads=SAME)))
-
-
-def three_joined() -> tuple[Builder, str]:
-    net, x = inner(pads=SAME)
-    both = net.op("Concat", x, net.conv(x, (8, 4), (1, 1)), net.conv(x, (8, 4), (1, 1)), axis=1)
-    return net, net.op("Relu", net.conv(both, (16, 4), (1, 1)))
-
-
-def dense_after_pool(size: int = 12) -> tuple[Builder, str]:
-    net, x = inner(pads=SAME, size=size)
-    pool = net.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
-    return net, dense(net, pool, 8 * (size // 2) ** 2)
 
 
 def wide_dense() -> tuple[Builder, str]:
@@ -54,9 +33,21 @@ def wide_dense() -> tuple[Builder, str]:
     return net, dense(net, x, 8 * 18 * 18)
 
 
-def negative_clip() -> tuple[Builder, str]:
+def clipped_dense() -> tuple[Builder, str]:
     net, x = inner(pads=SAME)
-    return net, net.op("Clip", net.conv(x, (8, 8), pads=SAME), net.constant(-1.0), net.constant(1.0))
+    return net, net.op("Clip", dense(net, x, 8 * 144), net.constant(-1.0), net.constant(1.0))
+
+
+def uneven_slopes() -> tuple[Builder, str]:
+    net, x = inner(pads=SAME)
+    return net, net.op("PRelu", net.conv(x, (8, 8), pads=SAME), net.constant(np.linspace(0.1, 0.5, 8).reshape(8, 1, 1)))
+
+
+def over_time(frames: int, window: tuple[int, int] = (1, 1), **attributes: Any) -> tuple[Builder, str]:
+    net = Builder("over_time")
+    x = net.op("Relu", net.conv(net.input(3, 12, 8, 8), (3, 8), (1, 3, 3), pads=[0, 1, 1] * 2))
+    given = {"pads": [frames - 1, 0, 0, 0, 0, 0], **attributes}
+    return net, net.op("Relu", net.conv(x, (8, 8), (frames, *window), **given))
 
 
 def transposed(**attributes: Any) -> tuple[Builder, str]:
@@ -65,28 +56,28 @@ def transposed(**attributes: Any) -> tuple[Builder, str]:
 
 
 LIMITS = {
-    "the input layer's kernel is 3, 4, 5 or 7, not 1": first(3, kernel=1),
-    "the input layer's stride is 3 at the most, not 4": first(3, strides=[4, 4], pads=SAME),
-    "padding [0, 1, 0, 1] is neither 'same' nor none": first(3, pads=[0, 1, 0, 1]),
+    "the input layer's kernel is 3, 4, 5 or 7, not 9": first(3, kernel=9, pads=[4] * 4),
+    "the input layer's stride is 6 at the most, not 7": first(3, (40, 40), kernel=7, strides=[7, 7], pads=[3] * 4),
+    "padding [0, 4, 0, 4] is neither 'same' nor none": first(3, pads=[0, 4, 0, 4]),
     "the input map is 5 to 384 wide and at least 5 high, not 4x12": first(3, size=(4, 12), pads=SAME),
     "the input map is 5 to 384 wide and at least 5 high, not 6x400": first(3, size=(6, 400), pads=SAME),
-    "the input layer needs a ReLU": without_relu(),
+    "the input layer needs an activation": without_relu(),
     "kernel 10x4 is not square": inner((10, 4)),
-    "kernel is 1, 3, 5, 7, not 2": inner((2, 2), pads=[0, 0, 1, 1]),
-    "stride 2 with kernel 5: only 1, or 2 with kernel 1 or 3": inner((5, 5), pads=[1, 1, 2, 2], strides=[2, 2]),
+    "kernel is 1, 3, 5, 7, not 9": inner((9, 9), pads=[4] * 4),
+    "stride 3 with kernel 3: only 1, or 2 with kernel 1 or 3": inner(pads=SAME, strides=[3, 3]),
     "padding [0, 0, 0, 0] is not 'same'": inner((3, 3)),
-    "convolution in 2 groups": inner(pads=SAME, group=2),
     "strides 1x2 differ": inner(pads=SAME, strides=[1, 2]),
-    "dilation": inner(pads=[2, 2, 2, 2], dilations=[2, 2]),
-    "max pooling 3x3 with stride 2: only 2x2 with stride 2": pooled(kernel_shape=[3, 3], strides=[2, 2], pads=SAME),
+    "dilation": inner(pads=[4] * 4, dilations=[4, 4]),
+    "max pooling 4x4 with stride 2: only 2x2 with stride 2": pooled(kernel_shape=[4, 4], strides=[2, 2], pads=SAME),
     "it needs padding 'same'": pooled(kernel_shape=[2, 2], strides=[2, 2], pads=SAME),
-    "a global average of 13x13 pixels: 144 at the most": ending("GlobalAveragePool", size=13),
-    "max pooling needs a convolution after it": dense_after_pool(),
     "2048 inputs at the most, not 2592": wide_dense(),
-    "its Clip starts at -1.0, not at 0": negative_clip(),
-    "must be followed by a convolution": added_last(),
-    "joins 3 tensors": three_joined(),
+    "its Clip starts at -1.0, not at 0": clipped_dense(),
+    "its slopes differ": uneven_slopes(),
     "transposed convolution has kernel 3 or 4 and stride 2": transposed(strides=[2, 2]),
+    "remembers 2 to 10 frames, not 11": over_time(11),
+    "a frame sees only those before it, so 2 at the start and none at the end": over_time(3, pads=[1, 0, 0, 1, 0, 0]),
+    "strides or dilations over time": over_time(3, dilations=[2, 1, 1]),
+    "only a convolution over time (axis 2) alone remembers frames": over_time(3, (3, 3), pads=[2, 1, 1, 0, 1, 1]),
 }
 
 

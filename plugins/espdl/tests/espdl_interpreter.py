@@ -49,13 +49,13 @@ class Interpreter:
         plain = {name: tensor.array for name, tensor in self.constants.items() if tensor.layout == "UNK"}
         self.values = plain | dict(feeds)
         for node in self.graph.nodes:
-            (output,) = node.outputs
-            value = OPERATIONS[node.op_type](self, node)
-            info = self.info[output]
-            assert value.size == math.prod(int(n) for n in info.dims), (
-                f"{node.name}: {value.shape} instead of {info.dims}"
-            )
-            self.values[output] = value.astype(info.dtype.numpy)
+            made = OPERATIONS[node.op_type](self, node)
+            for output, value in zip(node.outputs, made if isinstance(made, tuple) else (made,), strict=True):
+                info = self.info[output]
+                assert value.size == math.prod(int(n) for n in info.dims), (
+                    f"{node.name}: {value.shape} instead of {info.dims}"
+                )
+                self.values[output] = value.astype(info.dtype.numpy)
         return {info.name: self.values[info.name] for info in self.graph.outputs}
 
     def integers(self, name: str) -> Array:

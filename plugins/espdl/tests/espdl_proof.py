@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import espdl_interpreter_movement  # noqa: F401 - registers its operations
+import espdl_interpreter_recurrent  # noqa: F401 - registers its operations
 import espdl_interpreter_reductions  # noqa: F401 - registers its operations
 import numpy as np
 import onnx_ir as ir

@@ -9,33 +9,49 @@ from qdq_nets import DIGITS, NETS, exported, needs_data, real_model, run_file, s
 from quaint import pipeline
 from quaint.config import Config
 from quaint.errors import QuaintError
+from quaint.integer import HOST
 from quaint.quantized import Quantized
 from quaint.testing import zoo
 from quaint.testing.builder import Builder
 
+#: Models of the zoo that this target refuses, since nothing in float can follow them or what they need is not in QDQ.
+REFUSED = frozenset({"conv_transpose_groups", "conv_transpose_depthwise", "reduce_prod"})
 
-def differing(made: Quantized, data: bytes, feeds: dict[str, np.ndarray], *, optimized: bool = True) -> np.ndarray:
-    """Steps by which onnxruntime's outputs differ from the integer model's."""
+
+def differing(
+    made: Quantized, data: bytes, feeds: dict[str, np.ndarray], *, optimized: bool = True, host: bool = True
+) -> np.ndarray:
+    """Steps by which onnxruntime's outputs differ from the integer model's, those of the host too or not."""
     wanted, got = made.run(feeds, simulator="reference"), run_file(data, feeds, optimized=optimized)
     assert list(got) == list(made.integer.outputs)
-    return np.concatenate([steps(made, name, got[name], wanted[name]).reshape(-1) for name in wanted])
+    floats = {name for layer in made.integer.layers if layer.op == HOST for name in layer.outputs}
+    compared = [name for name in wanted if host or name not in floats]
+    return np.concatenate([np.zeros(1), *(steps(made, name, got[name], wanted[name]).reshape(-1) for name in compared)])
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", sorted(set(zoo.names()) - REFUSED))
 def test_onnxruntime_gives_the_same_integers(name: str) -> None:
-    """Samples twice as large, so that integers saturate; without optimizations products round in float instead."""
+    """Samples twice as large, so that integers saturate; without optimizations products round in float instead.
+
+    What the host computes of equal integers is equal but for the last digits; one step before it may be many after it.
+    """
     given = zoo.load(name)
-    try:
-        made = pipeline.quantize(given.model, "onnx-qdq", given.samples)
-    except QuaintError as error:
-        pytest.skip(f"refused: {error}")
-    if made.refusals:
-        pytest.skip("ends in floats on the host")
+    made = pipeline.quantize(given.model, "onnx-qdq", given.samples)
     data = exported(made)
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
     feeds = {key: 2 * values for key, values in given.samples.items()}
-    assert not differing(made, data, feeds).any()
-    assert np.abs(differing(made, data, feeds, optimized=False)).max() <= 1
+    assert not differing(made, data, feeds, host=False).any()
+    wanted, got = made.run(feeds, simulator="reference"), run_file(data, feeds)
+    for output, values in wanted.items():
+        np.testing.assert_allclose(got[output], values, rtol=1e-5, atol=1e-5)
+    assert np.abs(differing(made, data, feeds, optimized=False, host=False)).max() <= 1
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_is_refused(name: str) -> None:
+    given = zoo.load(name)
+    with pytest.raises(QuaintError, match="QT310"):
+        pipeline.quantize(given.model, "onnx-qdq", given.samples)
 
 
 @pytest.mark.parametrize("name", NETS)

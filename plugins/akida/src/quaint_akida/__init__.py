@@ -20,3 +20,21 @@ def quaint_targets() -> Iterable[Lazy]:
     yield Lazy(
         "akida2", "quaint_akida.akida2:AKIDA2", "Akida 2: 8-bit weights and activations, scales for each channel"
     )
+
+
+@impl
+def quaint_exporters() -> Iterable[Lazy]:
+    """The file that the akida package loads."""
+    yield Lazy("akida", "quaint_akida.exporter:export", ".fbz, where the akida package is installed")
+
+
+@impl
+def quaint_simulators() -> Iterable[Lazy]:
+    """The vendor's software."""
+    yield Lazy("akida-runtime", "quaint_akida.simulator:AkidaRuntime", "BrainChip's akida package, if it is installed")
+
+
+@impl
+def quaint_commands() -> Iterable[Lazy]:
+    """The command lines of the vendor's tool."""
+    yield Lazy("akida", "quaint_akida.commands:akida", "Quantize with the command lines of QuantizeML.")

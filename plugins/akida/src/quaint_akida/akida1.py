@@ -10,9 +10,10 @@ from quaint import graph
 from quaint.integer import Layer
 from quaint.numerics import IntType, QuantSpec, Rounding
 from quaint.target import ANY, Target
-from quaint_akida import akida1_kernels, common
+from quaint_akida import akida1_kernels, common, exporter, q_config
 from quaint_akida.entrance import ChannelsLast, is_input
 from quaint_akida.limits1 import DENSE_INPUTS, check_average, check_inner, check_input, check_separable, sequential
+from quaint_akida.rescaling import Rescaling, one_border, zero_point
 from quaint_akida.thresholds1 import Spiking, finest, quantize
 
 if TYPE_CHECKING:
@@ -45,16 +46,19 @@ class Convolutional(Spiking):
             )
         if block.node("Flatten") and (graph.dims(node.outputs[0]) or ())[2:] != (1, 1):
             return context.fail("flattens a map")
+        if any(window.pads) and not one_border(x):
+            return context.fail("its border would differ between channels: rescale all of them alike")
         fits = check_input if is_input(x, context.config) else check_inner
         return fits(context, window, block) and self.ends_well(context, block)
 
     def lower(self, block: Block, context: Lowering) -> Layer:
         source, node = context.params[block.inputs[0]], block.nodes[0]
         weight = common.fold_input_scale(block.constant("weight"), source, axis=1)
-        zeros = common.zero_point(source, weight.shape[1]).reshape(1, -1, 1, 1)
+        zeros = zero_point(context, block.inputs[0], weight.shape[1]).reshape(1, -1, 1, 1)
 
         def offset(scale: Floats) -> NDArray[np.int64]:
-            return np.asarray((quantize(context, block, weight, scale) * zeros).sum(axis=(1, 2, 3)), np.int64)
+            potentials = (quantize(context, block, weight, scale) * zeros).sum(axis=(1, 2, 3))
+            return np.rint(potentials).astype(np.int64)
 
         gap = block.node("GlobalAveragePool") is not None
         pixels = common.map_pixels(node.outputs[0]) if gap else 1
@@ -62,7 +66,7 @@ class Convolutional(Spiking):
         scale, constants, attributes = self.finish(block, context, limit, bias, pixels=pixels, offset=offset)
         constants["weight"] = quantize(context, block, weight, scale).astype(np.int8)
         common.declare_weight(context, block, scale, source, context.weight_spec(block).dtype, 0)
-        attributes |= {"padding_value": int(zeros.flat[0]), "flatten": block.node("Flatten") is not None}
+        attributes |= {"padding_value": int(np.clip(np.rint(zeros.flat[0]), 0, 255)), "flatten": block.node("Flatten") is not None}
         return Layer("convolutional", block.inputs, block.outputs, constants, attributes | _geometry(block))
 
 
@@ -167,7 +171,7 @@ AKIDA1 = Target(
     name="akida1",
     summary="Akida 1 (AKD1000, AKD1500): 4-bit weights and activations, thresholds, sequential nets",
     domain="quaint.akida",
-    patterns=(AveragedDense, SeparableConvolutional, Convolutional, FullyConnected, ChannelsLast),
+    patterns=(AveragedDense, SeparableConvolutional, Convolutional, FullyConnected, Rescaling, ChannelsLast),
     activation=QuantSpec(IntType(4, signed=False), observer="mse"),
     weight=QuantSpec(IntType(4, signed=True), axis=0, narrow=True),
     input=QuantSpec(IntType(8, signed=False), symmetric=False),
@@ -177,6 +181,9 @@ AKIDA1 = Target(
     activation_bits=(1, 2, 4),
     input_dtypes=("uint8",),
     host=frozenset({"Softmax", "LogSoftmax", ANY}),
+    exporter="akida",
     defaults={"input_weight_bits": 8},
+    options={"fbz": exporter.OPTION},
+    config_formats={"q_config": q_config.FORMAT},
     check=sequential,
 )

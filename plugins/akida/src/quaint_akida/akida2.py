@@ -9,41 +9,40 @@ import numpy as np
 
 from quaint import graph
 from quaint.integer import Layer
-from quaint.numerics import IntType, QuantParams, QuantSpec, Rounding, ScaleKind
-from quaint.patterns import Builder, Pattern
+from quaint.numerics import IntType, QuantSpec, Rounding
 from quaint.target import ANY, Target
-from quaint_akida import akida2_kernels, common
-from quaint_akida.entrance import INT8, ChannelsLast, entering_spec, is_input, takes_image
+from quaint_akida import akida2_kernels, common, exporter, lut2, q_config, rewrites2, widths
+from quaint_akida.entrance import INT8, ChannelsLast, ChannelsLastOutput, entering_spec, is_input, takes_image
+from quaint_akida.joins2 import Add, Concatenate
 from quaint_akida.limits2 import (
-    SHIFT_ABOVE,
-    SHIFT_BELOW,
-    SHIFT_DIFFERENCE,
     check_conv,
     check_dense,
     check_input_conv,
     check_map,
-    check_readers,
     check_transpose,
     check_widths,
 )
+from quaint_akida.rescaling import Rescaling, zero_point
 from quaint_akida.scaling2 import Scaled
+from quaint_akida.streams2 import BufferTempConv
 
 if TYPE_CHECKING:
     from quaint.lower import Lowering
-    from quaint.patterns import Block, CheckContext
+    from quaint.patterns import Block, Builder, CheckContext
 
 
 class Conv2D(Scaled):
-    """InputConv2D, Conv2D and DepthwiseConv2D with ReLU, max pooling or a global average."""
+    """InputConv2D, Conv2D and DepthwiseConv2D with an activation, max pooling or a global average."""
 
-    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:
+    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any, slope: Any) -> Any:
         conv = op.Conv(x, weight, bias)
-        relu, clip, pools = op.Relu(conv), op.Clip(conv, low, high), ("GlobalAveragePool", "MaxPool")
-        longest = [op.one_of(*pools)(form) for form in (relu, clip, conv)]
-        return (*longest, op.Flatten(conv), relu, clip, conv)
+        tables, pools = lut2.drawings(op, conv, slope), op.one_of("GlobalAveragePool", "MaxPool")
+        simple = (op.Relu(conv), op.Clip(conv, low, high))
+        longest = [pools(form) for form in (*simple, conv)] + [op.GlobalAveragePool(table) for table in tables]
+        return (*longest, op.Flatten(conv), *simple, *tables, conv)
 
     def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
-        if common.weights_of(context, weight) is None or not common.clamps_at_zero(context, block):
+        if common.weights_of(context, weight) is None or not lut2.check(context, block):
             return False
         return (check_input_conv if takes_image(x, context.config) else check_conv)(context, block)
 
@@ -66,25 +65,28 @@ class Conv2D(Scaled):
         }
         attributes |= common.pool_attributes(block.node("MaxPool"), common.padding_of(node))
         if takes_image(block.bindings["x"], context.config):
-            constants["padding_value"] = common.zero_point(source, weight.shape[1]).astype(np.uint8)
-            attributes["buffer_bits"] = 32
+            zeros = zero_point(context, block.inputs[0], weight.shape[1])
+            constants["padding_value"] = np.clip(np.rint(zeros), 0, 255).astype(np.uint8)
+            attributes |= {"buffer_bits": 32} | widths.buffers(block, context.config, 32)
         return Layer("conv2d", block.inputs, block.outputs, constants, attributes)
 
 
 class Identity(Scaled):
-    """ReLU, max pooling or a global average that no convolution comes before (after an Add): an identity one does it."""
+    """An activation, max pooling or a global average without a convolution before it (after an Add): an identity one does it."""
 
-    def pattern(self, op: Builder, x: Any, low: Any, high: Any) -> Any:
-        relu, clip = op.Relu(x), op.Clip(x, low, high)
+    def pattern(self, op: Builder, x: Any, low: Any, high: Any, slope: Any) -> Any:
+        simple, tables = (op.Relu(x), op.Clip(x, low, high)), lut2.drawings(op, x, slope)
         pools = op.one_of("GlobalAveragePool", "MaxPool")
-        return pools(relu), pools(clip), relu, clip, pools(x)
+        averaged = [op.GlobalAveragePool(table) for table in tables]
+        return (*map(pools, simple), *averaged, *simple, *tables, pools(x))
 
     def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:
         if is_input(x, context.config):
             return context.fail("cannot be the first layer: it needs a convolution before it")
-        if block.node("Relu", "Clip") is not None and graph.producer(x, "Conv", "ConvTranspose") is not None:
-            return context.fail("its ReLU belongs to the convolution before it")
-        return common.clamps_at_zero(context, block) and check_map(context, block, x)
+        acts = block.node("Relu", "Clip") is not None or lut2.activation(block) is not None
+        if acts and graph.producer(x, "Conv", "ConvTranspose") is not None and len(x.uses()) == 1:
+            return context.fail("its activation belongs to the convolution before it")
+        return lut2.check(context, block) and check_map(context, block, x)
 
     def lower(self, block: Block, context: Lowering) -> Layer:
         source, shape = context.params[block.inputs[0]], context.shape(block.inputs[0])
@@ -100,15 +102,15 @@ class Identity(Scaled):
 class Conv2DTranspose(Scaled):
     """Transposed convolution, plain or depthwise: kernel 3 or 4, stride 2, the output twice the size of the input."""
 
-    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:
+    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any, slope: Any) -> Any:
         conv = op.ConvTranspose(x, weight, bias)
-        return op.Relu(conv), op.Clip(conv, low, high), conv
+        return op.Relu(conv), op.Clip(conv, low, high), *lut2.drawings(op, conv, slope), conv
 
     def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
         if is_input(x, context.config):
             return context.fail("cannot be the first layer: it needs a convolution before it")
         weights = common.weights_of(context, weight)
-        return weights is not None and check_transpose(context, block) and common.clamps_at_zero(context, block)
+        return weights is not None and check_transpose(context, block) and lut2.check(context, block)
 
     def lower(self, block: Block, context: Lowering) -> Layer:
         source, node = context.params[block.inputs[0]], block.nodes[0]
@@ -150,75 +152,11 @@ class Dense1D(Scaled):
         return Layer("dense1d", block.inputs, block.outputs, constants, attributes)
 
 
-class Add(Pattern):
-    """Sum of two maps of 8 bits whose scales are powers of two."""
-
-    def pattern(self, op: Builder, x: Any, y: Any) -> Any:
-        return op.Add(x, y)
-
-    def check(self, context: CheckContext, block: Block, x: Any, y: Any, **_: Any) -> bool:
-        if any(graph.constant(value) is not None or is_input(value, context.config) for value in (x, y)):
-            return context.fail("adds a constant or the model's input")
-        if graph.dims(x) != graph.dims(y) or graph.rank(x) != 4:
-            return context.fail("adds only feature maps of one shape")
-        return check_readers(context, block)
-
-    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
-        return replace(spec, dtype=INT8, scale=ScaleKind.FIXED_POINT)
-
-    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
-        return replace(spec, dtype=INT8, scale=ScaleKind.FIXED_POINT)
-
-    def lower(self, block: Block, context: Lowering) -> Layer:
-        """Both inputs shifted to the finer scale, the sum shifted back; the output is refined where shifts do not reach."""
-        a, b, out = context.edges(block)
-        channels = int(context.shape(block.outputs[0])[1] or 0)
-        first, second, last = (np.broadcast_to(params.exponents, (channels,)) for params in (a, b, out))
-        finer = np.maximum(np.minimum(first, second), np.maximum(first, second) - SHIFT_DIFFERENCE)
-        shifts = {"a_shift": np.maximum(first - finer, 0), "b_shift": np.maximum(second - finer, 0)}
-        largest = np.maximum(shifts["a_shift"], shifts["b_shift"])
-        output_shift = np.clip(last - finer, largest + SHIFT_BELOW, largest + SHIFT_ABOVE)
-        if (finer + output_shift != last).any():
-            context.refine(block.outputs[0], QuantParams(np.exp2(finer + output_shift), out.dtype, axis=1))
-        constants = {name: shift.astype(np.uint8) for name, shift in shifts.items()}
-        constants["output_shift"] = output_shift.astype(np.int8)
-        return Layer("shifted_add", block.inputs, block.outputs, constants, {"output_bits": out.dtype.bits})
-
-
-class Concatenate(Pattern):
-    """Two maps of 8 bits joined along their channels; every channel keeps its scale."""
-
-    def pattern(self, op: Builder, *xs: Any) -> Any:
-        return op.Concat(*xs)
-
-    def check(self, context: CheckContext, block: Block, xs: Any, **_: Any) -> bool:
-        if len(xs) != 2:
-            return context.fail(f"joins {len(xs)} tensors, the chip only two at a time: split it")
-        if any(graph.constant(value) is not None or is_input(value, context.config) for value in xs):
-            return context.fail("joins a constant or the model's input")
-        if graph.rank(xs[0]) != 4 or graph.attribute(block.nodes[0], "axis") not in {1, -3}:
-            return context.fail("joins along another axis than the channels")
-        return check_readers(context, block)
-
-    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
-        return replace(spec, dtype=INT8)
-
-    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
-        return None
-
-    def lower(self, block: Block, context: Lowering) -> Layer:
-        sources = [context.params[name] for name in block.inputs]
-        channels = [int(context.shape(name)[1] or 0) for name in block.inputs]
-        scales = [np.broadcast_to(params.scale, (count,)) for params, count in zip(sources, channels, strict=True)]
-        context.refine(block.outputs[0], QuantParams(np.concatenate(scales), INT8, axis=1))
-        return Layer("concatenate", block.inputs, block.outputs)
-
-
 AKIDA2 = Target(
     name="akida2",
     summary="Akida 2: 8-bit weights and activations, scales for each channel",
     domain="quaint.akida",
-    patterns=(Conv2D, Conv2DTranspose, Dense1D, Add, Concatenate, Identity, ChannelsLast),
+    patterns=(Conv2D, BufferTempConv, Conv2DTranspose, Dense1D, Add, Concatenate, Identity, Rescaling, ChannelsLast, ChannelsLastOutput),
     activation=QuantSpec(INT8, axis=1, observer="percentile"),
     weight=QuantSpec(INT8, axis=0, narrow=True),
     rounding=Rounding.HALF_UP,
@@ -227,8 +165,22 @@ AKIDA2 = Target(
     kernels=akida2_kernels.KERNELS,
     weight_bits=(4, 8),
     activation_bits=(4, 8),
+    output_bits=(8,),
+    last_output_bits=(8,),
+    buffer_bits=(28, 32),
+    simulated={
+        "weight_bits": range(2, 17),
+        "activation_bits": range(1, 17),
+        "output_bits": range(2, 17),
+        "last_output_bits": range(2, 17),
+        "buffer_bits": range(16, 33),
+    },
     input_dtypes=("uint8", "int8"),
     host=frozenset({"Softmax", "LogSoftmax", ANY}),
+    exporter="akida",
     defaults={"input_weight_bits": 8},
+    options={"fbz": exporter.OPTION},
+    config_formats={"q_config": q_config.FORMAT},
     check=check_widths,
+    rewrites=rewrites2.REWRITES,
 )

@@ -28,18 +28,29 @@ POST = IntType(32, signed=True)
 INDEX, ENTRY = IntType(11, signed=True), IntType(14, signed=True)
 #: Of a bias or a rectifier's bound: fields of 5 bits.
 LARGEST_SHIFT = 31
+#: Right shifts of scale-out: what a field of 6 signed bits holds (hardware pages of Akida 2), but for one that leaves nothing.
+SHIFT_LOW, SHIFT_HIGH = -31, 31
 
 
-def saturate(k: Arithmetic[V], x: V, bits: int) -> V:
-    """Clip to an activation's integers: signed, but unsigned where they have 4 bits or fewer."""
-    dtype = IntType(bits, signed=bits > 4)
+def saturate(k: Arithmetic[V], x: V, bits: int, *, signed: bool | None = None) -> V:
+    """Clip to an activation's integers: signed, but unsigned where they have 4 bits or fewer, if nothing else is said."""
+    dtype = IntType(bits, bits > 4 if signed is None else signed)
     return k.clip(x, dtype.low, dtype.high)
 
 
-def scale_out(k: Arithmetic[V], x: V, scale: Array, shift: Array, output_bits: int) -> V:
+def scale_out(
+    k: Arithmetic[V],
+    x: V,
+    scale: Array,
+    shift: Array,
+    output_bits: int,
+    *,
+    post_bits: int = POST.bits,
+    output_signed: bool | None = None,
+) -> V:
     """``x * scale``, saturated at 32 bits, ``shift`` bits to the right (half up), saturated to the output's bits."""
-    product = k.clip(k.multiply(x, scale, axis=1), POST.low, POST.high)
-    return saturate(k, k.shift_right(product, shift, Rounding.HALF_UP, axis=1), output_bits)
+    product = saturate(k, k.multiply(x, scale, axis=1), post_bits)
+    return saturate(k, k.shift_right(product, shift, Rounding.HALF_UP, axis=1), output_bits, signed=output_signed)
 
 
 def _shifted(mantissa: Array, shift: Array) -> Array:
@@ -66,10 +77,13 @@ def _activate(
     return k.clip(x, 0, None) if (bound >= POST.high).all() else k.clip(x, 0, bound, axis=1)
 
 
-def _biased(k: Arithmetic[V], acc: V, bias: Array, bias_shift: Array, buffer_bits: int) -> V:
+def _biased(
+    k: Arithmetic[V], acc: V, bias: Array, bias_shift: Array, buffer_bits: int, post_bits: int = POST.bits
+) -> V:
     """The accumulator, the bias and their sum, each saturated."""
-    buffered, shifted = saturate(k, acc, buffer_bits), POST.saturate(_shifted(bias, bias_shift))
-    return k.clip(k.add(buffered, shifted, axis=1), POST.low, POST.high)
+    post = IntType(post_bits, signed=True)
+    buffered, shifted = saturate(k, acc, buffer_bits), post.saturate(_shifted(bias, bias_shift))
+    return k.clip(k.add(buffered, shifted, axis=1), post.low, post.high)
 
 
 def _finish(
@@ -84,6 +98,8 @@ def _finish(
     output_scale: Array | None = None,
     output_shift: Array | None = None,
     flatten: bool = False,
+    post_bits: int = POST.bits,
+    output_signed: bool | None = None,
     **activation: Any,
 ) -> V:
     """Pooling, activation, sum over the map, scale out: in this order."""
@@ -93,9 +109,11 @@ def _finish(
         )
     value = _activate(k, value, **activation)
     if gap:
-        value = k.saturating_sum(value, (2, 3), POST.low, POST.high, keepdims=True)
+        post = IntType(post_bits, signed=True)
+        value = k.saturating_sum(value, (2, 3), post.low, post.high, keepdims=True)
     if output_scale is not None and output_shift is not None:
-        value = scale_out(k, value, output_scale, output_shift, output_bits)
+        widths: dict[str, Any] = {"post_bits": post_bits, "output_signed": output_signed}
+        value = scale_out(k, value, output_scale, output_shift, output_bits, **widths)
     else:
         value = saturate(k, value, output_bits)
     return k.reshape(value, [0, -1]) if flatten else value
@@ -124,7 +142,7 @@ def conv2d(
         pads = [0, 0, 0, 0]
     acc = k.wrap(k.conv(x, weight, strides=strides, pads=pads, dilations=[1, 1], group=group), POST.bits)
     if padding_value is None:
-        return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits), **rest)
+        return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, rest.get("post_bits", POST.bits)), **rest)
     return _finish(k, saturate(k, k.add(acc, _shifted(bias, bias_shift), axis=1), buffer_bits), **rest)
 
 
@@ -150,7 +168,7 @@ def dense1d(
 ) -> V:
     """Dense1D: the flattened input times ``weight`` [inputs, units]; its sum does not wrap."""
     acc = k.matmul(k.reshape(x, [0, -1]), weight)
-    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits), **rest)
+    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, rest.get("post_bits", POST.bits)), **rest)
 
 
 def buffer_temp_conv(
@@ -173,7 +191,7 @@ def buffer_temp_conv(
     steps, unit = weight.shape[2], [1] * rank
     pads = [steps - 1, *[0] * (2 * rank - 1)]
     acc = k.conv(x, weight, strides=unit, pads=pads, dilations=unit, group=group)
-    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits), **rest)
+    return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, rest.get("post_bits", POST.bits)), **rest)
 
 
 def shifted_add(
@@ -187,10 +205,13 @@ def shifted_add(
     buffer_bits: int = 32,
     output_bits: int = 8,
 ) -> V:
-    """Add: both inputs shifted left to a common scale, summed, shifted right half up; every step saturates."""
+    """Add: both inputs shifted left to a common scale, summed, shifted right half up; every step saturates.
+
+    The output is signed at every width, unlike other layers'.
+    """
     shifted = [saturate(k, k.shift_left(x, shift, axis=1), buffer_bits) for x, shift in ((a, a_shift), (b, b_shift))]
     total = saturate(k, k.add(*shifted), buffer_bits)
-    return saturate(k, k.shift_right(total, output_shift, Rounding.HALF_UP, axis=1), output_bits)
+    return saturate(k, k.shift_right(total, output_shift, Rounding.HALF_UP, axis=1), output_bits, signed=True)
 
 
 def concatenate(k: Arithmetic[V], a: V, b: V) -> V:

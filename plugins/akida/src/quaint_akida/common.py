@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 #: What may follow the chip's last layer on the host and needs its sum, not a rounded activation.
-HOST_TAIL = frozenset({"Softmax", "LogSoftmax", "Flatten", "Reshape", "ArgMax", "Sigmoid"})
+HOST_TAIL = frozenset({"Softmax", "LogSoftmax", "Flatten", "Reshape", "ArgMax", "Sigmoid", "Transpose"})
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,12 @@ def pool_pads(node: ir.Node, padding: str) -> list[int] | None:
 def max_pool_fits(context: CheckContext, node: ir.Node, sizes: Sequence[tuple[int, int]], padding: str) -> bool:
     """Whether a MaxPool is square, undilated, of one of ``sizes`` (window and stride), and padded as its layer is."""
     kernel, strides = graph.attribute(node, "kernel_shape"), graph.attribute(node, "strides")
-    if kernel[0] != kernel[1] or strides[0] != strides[1] or (kernel[0], strides[0]) not in sizes:
+    square = kernel[0] == kernel[1] and strides[0] == strides[1]
+    if not square or (kernel[0], strides[0]) not in sizes:
         listed = " or ".join(f"{n}x{n} with stride {stride}" for n, stride in sizes)
-        return context.fail(f"max pooling {kernel[0]}x{kernel[1]} with stride {strides[0]}: only {listed}, square")
+        reason = f"max pooling {kernel[0]}x{kernel[1]} with stride {strides[0]}: only {listed}, square"
+        if not (context.exceed if square else context.fail)(reason):
+            return False
     if any(step != 1 for step in graph.attribute(node, "dilations", ())):
         return context.fail("dilated max pooling")
     if pool_pads(node, padding) is None:

@@ -26,9 +26,10 @@ CHANNELS_LAST = (0, 3, 1, 2)
 
 
 def _source(value: ir.Value) -> ir.Value:
-    """What a value is a mere cast or rearrangement of."""
-    producer = graph.producer(value, "Cast", "Transpose", "Reshape")
-    source = producer.inputs[0] if producer is not None else None
+    """What a value is a mere cast, rearrangement or rescaling of."""
+    producer = graph.producer(value, "Cast", "Transpose", "Reshape", "Mul", "Add")
+    inputs = [source for source in producer.inputs if graph.constant(source) is None] if producer is not None else []
+    source = inputs[0] if len(inputs) == 1 else None
     return value if source is None else _source(source)
 
 
@@ -81,6 +82,8 @@ def signed_input_fits(context: CheckContext, value: ir.Value) -> bool:
 class ChannelsLast(Pattern):
     """An input laid out [N, H, W, C]: as the chip has it, so that the transposition to ONNX's order is no work."""
 
+    entrance = True
+
     def pattern(self, op: Builder, x: Any, shape: Any) -> Any:  # noqa: D102
         return op.Transpose(x), op.Reshape(x, shape)
 
@@ -112,10 +115,32 @@ class ChannelsLast(Pattern):
         return Layer("reshape", block.inputs, block.outputs, {}, {"shape": [0, *(int(n or 0) for n in size)]})
 
 
+class ChannelsLastOutput(Pattern):
+    """An output laid out [N, H, W, C]: as the chip has it."""
+
+    def pattern(self, op: Builder, x: Any) -> Any:  # noqa: D102
+        return op.Transpose(x)
+
+    def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:  # noqa: ARG002, D102
+        node = block.nodes[0]
+        if not node.outputs[0].is_graph_output() or graph.attribute(node, "perm") != (0, 2, 3, 1):
+            return context.fail("a tensor inside the network keeps its layout")
+        return True
+
+    def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:  # noqa: ARG002, D102
+        return None
+
+    def lower(self, block: Block, context: Lowering) -> Layer:  # noqa: D102
+        source = context.params[block.inputs[0]]
+        axis = None if source.axis is None else 3
+        context.refine(block.outputs[0], QuantParams(source.scale, source.dtype, source.zero_point, axis))
+        return Layer("transpose", block.inputs, block.outputs, {}, {"perm": [0, 2, 3, 1]})
+
+
 def layout_alone(plan: Plan) -> Iterator[Refusal]:
-    """Refuse a model of which nothing but the transposition of its input would be on the chip."""
+    """Refuse a model of which nothing but the form of its input would be on the chip."""
     from quaint.partition import Refusal
 
-    if all(isinstance(block.pattern, ChannelsLast) for block in plan.blocks):
+    if all(block.pattern.entrance for block in plan.blocks):
         node = plan.blocks[0].nodes[0]
         yield Refusal(node.name or "", node.op_type, "no layer of the chip follows")

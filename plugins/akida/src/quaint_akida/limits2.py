@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quaint import graph
-from quaint_akida import common
+from quaint_akida import common, widths
 from quaint_akida.entrance import is_input, layout_alone, signed_input_fits
+from quaint_akida.lut2 import TABLES
 from quaint_akida.scaling2 import Scaled
 
 if TYPE_CHECKING:
@@ -22,12 +23,31 @@ INPUT_STRIDES = {3: 3, 4: 4, 5: 5, 7: 6}
 #: Channels, filters, and inputs of a dense layer.
 CHANNELS = 2048
 GAP_PIXELS = 144
+#: Kernels of a convolution inside the network.
+KERNELS, DEPTHWISE_KERNELS = (1, 3, 5, 7), (3, 5, 7)
+#: Frames that a buffer holds.
+FRAMES = (2, 10)
 #: The smallest filter (kernel * kernel * channels) that is known not to fit into a processor.
 FILTER = 7 * 7 * 512
 #: Shifts of an Add: between its inputs, and of the output relative to the larger of them.
 SHIFT_DIFFERENCE, SHIFT_BELOW, SHIFT_ABOVE = 15, -3, 4
 #: Operators that become layers of a convolution processor.
-PROCESSED = frozenset({"Conv", "ConvTranspose", "Relu", "Clip", "GlobalAveragePool", "MaxPool"})
+TABLED = (*TABLES, "PRelu", "Mul")
+PROCESSED = frozenset({"Conv", "ConvTranspose", "Relu", "Clip", "GlobalAveragePool", "MaxPool", *TABLED})
+
+
+def input_limit(window: common.Window) -> str | None:
+    """What limit of the input layer for 8-bit images a window breaks; None if none."""
+    if window.group != 1:
+        return f"the input layer has one group, not {window.group}"
+    if window.kernel not in INPUT_STRIDES:
+        return f"the input layer's kernel is 3, 4, 5 or 7, not {window.kernel}"
+    if window.stride > INPUT_STRIDES[window.kernel]:
+        return f"the input layer's stride is {INPUT_STRIDES[window.kernel]} at the most, not {window.stride}"
+    upper = window.padding == "same-upper" and window.stride == 2 and window.kernel in {3, 5, 7}
+    if window.padding is None or (window.padding == "same-upper" and not upper):
+        return f"padding {list(window.pads)} is neither 'same' nor none"
+    return None
 
 
 def check_input_conv(context: CheckContext, block: Block) -> bool:
@@ -35,61 +55,59 @@ def check_input_conv(context: CheckContext, block: Block) -> bool:
     window = common.window(context, block.nodes[0])
     if window is None:
         return False
-    if window.group != 1:
-        return context.fail(f"the input layer has one group, not {window.group}")
-    if window.kernel not in INPUT_STRIDES:
-        return context.fail(f"the input layer's kernel is 3, 4, 5 or 7, not {window.kernel}")
-    if window.stride > INPUT_STRIDES[window.kernel]:
-        return context.fail(
-            f"the input layer's stride is {INPUT_STRIDES[window.kernel]} at the most, not {window.stride}"
-        )
-    upper = window.padding == "same-upper" and window.stride == 2 and window.kernel in {3, 5, 7}
-    if window.padding is None or (window.padding == "same-upper" and not upper):
-        return context.fail(f"padding {list(window.pads)} is neither 'same' nor none")
+    reason = input_limit(window)
+    refuse = context.exceed if window.group == 1 else context.fail
+    if reason is not None and not refuse(reason):
+        return False
     if window.size[0] < 5 or not 5 <= window.size[1] <= 384:
-        return context.fail(
-            f"the input map is 5 to 384 wide and at least 5 high, not {window.size[0]}x{window.size[1]}"
-        )
-    if block.node("Relu", "Clip") is None:
-        return context.fail("the input layer needs a ReLU (or take --input-dtype int8)")
-    if block.node("GlobalAveragePool") is not None:
-        return context.fail("the input layer has no global average")
+        reason = f"the input map is 5 to 384 wide and at least 5 high, not {window.size[0]}x{window.size[1]}"
+        if not context.exceed(reason):
+            return False
+    if block.node("Relu", "Clip", *TABLED) is None:
+        reason = "the input layer needs an activation: add a ReLU, or take --input-dtype int8"
+        if not context.exceed(reason):
+            return False
+    if block.node("GlobalAveragePool") is not None and not context.exceed("the input layer has no global average"):
+        return False
     pool = block.node("MaxPool")
-    return pool is None or common.max_pool_fits(context, pool, ((2, 2), (3, 2)), window.padding)
+    return pool is None or common.max_pool_fits(context, pool, ((2, 2), (3, 2)), window.padding or "same")
 
 
 def check_conv(context: CheckContext, block: Block) -> bool:
     """Conv2D and DepthwiseConv2D."""
     conv, pool = block.nodes[0], block.node("MaxPool")
     window = common.window(context, conv)
-    if window is None or not _window_fits(context, conv, window):
+    if window is None:
+        return False
+    channels, depthwise = int((graph.dims(conv.inputs[0]) or (0, 0))[1] or 0), common.is_depthwise(conv)
+    reason = conv_limit(window, channels, depthwise=depthwise)
+    refuse = context.exceed if window.group == 1 or depthwise else context.fail
+    if reason is not None and not refuse(reason):
         return False
     source = block.bindings["x"]
     if is_input(source, context.config) and not signed_input_fits(context, source):
         return False
-    if pool is not None and window.stride == 2:
-        return context.fail("pooling and stride 2 together")
+    if pool is not None and window.stride == 2 and not context.exceed("pooling and stride 2 together"):
+        return False
     return check_map(context, block, conv.outputs[0])
 
 
-def _window_fits(context: CheckContext, conv: ir.Node, window: common.Window) -> bool:
-    depthwise, weight = common.is_depthwise(conv), graph.constant(conv.inputs[1])
+def conv_limit(window: common.Window, channels: int, *, depthwise: bool) -> str | None:
+    """What limit of Conv2D or DepthwiseConv2D a window over ``channels`` breaks; None if none."""
     if window.group != 1 and not depthwise:
-        return context.fail(f"convolution in {window.group} groups: only 1, or one for each channel (depthwise)")
-    kernels = (3, 5, 7) if depthwise else (1, 3, 5, 7)
+        return f"convolution in {window.group} groups: only 1, or one for each channel (depthwise)"
+    kernels = DEPTHWISE_KERNELS if depthwise else KERNELS
     if window.kernel not in kernels:
-        return context.fail(f"kernel is {', '.join(map(str, kernels))}, not {window.kernel}")
+        return f"kernel is {', '.join(map(str, kernels))}, not {window.kernel}"
     if window.stride not in {1, 2} or (window.stride == 2 and window.kernel not in {1, 3}):
-        return context.fail(f"stride {window.stride} with kernel {window.kernel}: only 1, or 2 with kernel 1 or 3")
+        return f"stride {window.stride} with kernel {window.kernel}: only 1, or 2 with kernel 1 or 3"
     if window.padding != "same" and not (window.padding == "same-upper" and window.stride == 2):
-        return context.fail(f"padding {list(window.pads)} is not 'same'")
-    if weight is not None and weight.shape[1] > CHANNELS:
-        return context.fail(f"{CHANNELS} channels at the most, not {weight.shape[1]}")
-    if weight is not None and weight[0].size >= FILTER:
-        return context.fail(
-            f"a filter of {window.kernel}x{window.kernel}x{weight.shape[1]} does not fit into a processor"
-        )
-    return True
+        return f"padding {list(window.pads)} is not 'same'"
+    if channels > CHANNELS:
+        return f"{CHANNELS} channels at the most, not {channels}: narrow the layer before it"
+    if not depthwise and window.kernel**2 * channels >= FILTER:
+        return f"a filter of {window.kernel}x{window.kernel}x{channels} does not fit into a processor: make it separable"
+    return None
 
 
 def check_map(context: CheckContext, block: Block, value: ir.Value) -> bool:
@@ -97,17 +115,38 @@ def check_map(context: CheckContext, block: Block, value: ir.Value) -> bool:
     size, pool = graph.dims(value) or (), block.node("MaxPool")
     if len(size) != 4 or not all(isinstance(n, int) for n in size[1:]):
         return context.fail("only feature maps (4 axes of known size)")
-    if int(size[1] or 0) > CHANNELS:
-        return context.fail(f"{CHANNELS} filters at the most, not {size[1]}")
+    if int(size[1] or 0) > CHANNELS and not context.exceed(f"{CHANNELS} filters at the most, not {size[1]}"):
+        return False
     if block.node("GlobalAveragePool") is not None and int(size[2] or 0) * int(size[3] or 0) > GAP_PIXELS:
-        return context.fail(f"a global average of {size[2]}x{size[3]} pixels: {GAP_PIXELS} at the most")
+        reason = f"a global average of {size[2]}x{size[3]} pixels: {GAP_PIXELS} at the most"
+        if not context.exceed(reason):
+            return False
     if block.node("Flatten") is not None and size[2:] != (1, 1):
         return context.fail("flattens a map")
     if pool is None:
         return True
-    if not common.feeds(pool.outputs[0], PROCESSED):
-        return context.fail("max pooling needs a convolution after it (a dense layer is none)")
+    lone = "max pooling needs a convolution after it (a dense layer is none)"
+    if not common.feeds(pool.outputs[0], PROCESSED) and not context.exceed(lone):
+        return False
     return common.max_pool_fits(context, pool, ((2, 2), (2, 1)), "same")
+
+
+def check_frames(context: CheckContext, block: Block) -> bool:
+    """BufferTempConv and DepthwiseBufferTempConv."""
+    node = block.nodes[0]
+    kernel, pads = graph.attribute(node, "kernel_shape"), graph.attribute(node, "pads")
+    group = graph.attribute(node, "group", 1)
+    if len(kernel) not in {1, 3} or any(size != 1 for size in kernel[1:]):
+        return context.fail("only a convolution over time (axis 2) alone remembers frames")
+    many = f"remembers {FRAMES[0]} to {FRAMES[1]} frames, not {kernel[0]}"
+    if not FRAMES[0] <= kernel[0] <= FRAMES[1] and not context.exceed(many):
+        return False
+    if list(pads) != [kernel[0] - 1, *[0] * (2 * len(kernel) - 1)]:
+        wanted = f"{kernel[0] - 1} at the start and none at the end"
+        return context.fail(f"pads {list(pads)}: a frame sees only those before it, so {wanted}")
+    if any(n != 1 for name in ("strides", "dilations") for n in graph.attribute(node, name)):
+        return context.fail("strides or dilations over time")
+    return group == 1 or common.is_depthwise(node) or context.fail("groups other than one for each channel")
 
 
 def check_transpose(context: CheckContext, block: Block) -> bool:
@@ -131,7 +170,9 @@ def check_dense(context: CheckContext, block: Block, x: ir.Value) -> bool:
     """Dense1D."""
     weight = graph.constant(block.bindings["weight"])
     if weight is not None and weight.shape[1] > CHANNELS:
-        return context.fail(f"{CHANNELS} inputs at the most, not {weight.shape[1]}")
+        reason = f"{CHANNELS} inputs at the most, not {weight.shape[1]}"
+        if not context.exceed(reason):
+            return False
     return not is_input(x, context.config) or signed_input_fits(context, x)
 
 
@@ -140,16 +181,17 @@ def check_readers(context: CheckContext, block: Block) -> bool:
     out = block.nodes[-1].outputs[0]
     follows = {user.op_type for user, _ in out.uses()}
     if out.is_graph_output() or not follows & PROCESSED or not follows <= PROCESSED | {"Add", "Concat"}:
-        return context.fail("must be followed by a convolution: put an identity 1x1 convolution after it")
+        return context.exceed("must be followed by a convolution: put an identity 1x1 convolution after it")
     return True
 
 
 def check_widths(plan: Plan) -> Iterable[Refusal]:
     """Weights may not have more bits than the layer's input; narrow weights of a dense layer need a narrow or raw output."""
-    from quaint.partition import Refusal
+    from quaint.partition import Excess
     from quaint.specs import resolve_specs, weight_spec
 
     yield from layout_alone(plan)
+    yield from widths.excesses(plan)
     specs = resolve_specs(plan)
     for block in plan.blocks:
         if not isinstance(block.pattern, Scaled):
@@ -159,10 +201,10 @@ def check_widths(plan: Plan) -> Iterable[Refusal]:
         source, out = specs[block.inputs[0]], specs[block.outputs[0]]
         if source is not None and bits > source.dtype.bits:
             reason = f"its input has {source.dtype.bits} bits, so its weights can't have {bits}: take 4-bit weights too"
-            yield Refusal(block.name, block.nodes[0].op_type, reason)
+            yield Excess(block.name, block.nodes[0].op_type, reason)
         if block.node("Gemm") is not None and bits == 4 and out is not None and out.dtype.bits != 4:
-            yield Refusal(
+            yield Excess(
                 block.name, "Gemm", "4-bit weights need an output of 4 bits, or no ReLU and to be the last layer"
             )
         if first and bits != 8 and source is not None and not source.dtype.signed:
-            yield Refusal(block.name, block.nodes[0].op_type, "the input layer for images has 8-bit weights")
+            yield Excess(block.name, block.nodes[0].op_type, "the input layer for images has 8-bit weights")

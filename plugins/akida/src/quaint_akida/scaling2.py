@@ -17,9 +17,13 @@ from quaint import graph
 from quaint.layers.output import clamp_of
 from quaint.numerics import IntType, QuantParams, QuantSpec
 from quaint.patterns import Pattern
-from quaint_akida import akida2_kernels, common
+from quaint_akida import akida2_kernels, common, lut2, widths
+from quaint_akida.akida2_kernels import INDEX, POST, SHIFT_HIGH, SHIFT_LOW
+from quaint_akida.rescaling import zero_point
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from quaint.lower import Lowering
@@ -29,12 +33,10 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 INT8 = IntType(8, signed=True)
-#: Right shifts that scale-out can do: a field of 6 signed bits that counts left shifts (hardware pages of Akida 2).
-SHIFT_LOW, SHIFT_HIGH = -31, 32
 #: How many mantissas are tried for the sake of the bias: weights become less than 1/32 coarser.
 CANDIDATES = 4
 #: Fields that are signed; the others are unsigned bytes.
-STORED = {"bias": np.int8, "output_shift": np.int8}
+STORED = {"bias": np.int8, "output_shift": np.int8, "activation_shift": np.int8, "lut_values": np.int32}
 
 
 def encode(value: Floats, bits: int, *, signed: bool) -> tuple[Ints, Ints]:
@@ -57,7 +59,9 @@ class ScaleOut:
     shift: Ints
 
     @classmethod
-    def finest(cls, limit: Floats, out: Floats, high: int, coarser: int = 0) -> ScaleOut:
+    def finest(
+        cls, limit: Floats, out: Floats, high: int, coarser: int = 0, post_bits: int = POST.bits
+    ) -> ScaleOut:
         """The finest scale of weights that is not below ``limit``, or one some steps of the mantissa coarser.
 
         Args:
@@ -66,10 +70,11 @@ class ScaleOut:
             high: the output's largest integer. The mantissa has so few bits that the product of the accumulator and the
                 mantissa stays below 2**31 up to 1.25 times that output.
             coarser: steps of the mantissa above the finest.
+            post_bits: bits at which that product saturates.
         """
         ratio = limit / out
         peak = np.ceil(np.log2(1.25 * (high + 1) / ratio))
-        bits = np.clip(31 - peak, 1, 8)
+        bits = np.clip(post_bits - 1 - peak, 1, 8)
         shift = np.clip(bits - np.frexp(ratio)[1], SHIFT_LOW, SHIFT_HIGH).astype(np.int64)
         mantissa = np.maximum(np.ceil(np.ldexp(ratio, shift) * (1 - 1e-12)), 1) + coarser * (bits > 3)
         full = (mantissa >= 2**bits) & (shift > SHIFT_LOW)
@@ -91,7 +96,7 @@ class Filters:
 
     weight: Floats
     bias: Floats
-    zeros: Ints
+    zeros: Floats
     high: int
 
     def integers(self, scale: Floats) -> Ints:
@@ -122,15 +127,22 @@ class Scaled(Pattern):
     def is_last(self, block: Block, context: CheckContext) -> bool:
         """Whether no layer of the chip follows and nothing happens to the sum: then the accumulator itself leaves."""
         plain = block.node("Relu", "Clip", "MaxPool", "GlobalAveragePool") is None
-        return plain and (context.config.until in block.node_names or common.leaves(block.nodes[-1].outputs[0]))
+        last = context.config.until in block.node_names or common.leaves(block.nodes[-1].outputs[0])
+        return plain and last and lut2.activation(block) is None
 
     def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
-        """Integers of the wished width after a ReLU, unsigned if 4 bits wide; 8 bits elsewhere."""
-        if self.is_last(block, context):
+        """Integers of the wished width, see ``widths.output_type``."""
+        last = self.is_last(block, context)
+        if last and context.config.last_output_bits is None:
             return None
-        bits = spec.dtype.bits if block.node("Relu", "Clip") is not None else 8
+        rectified = block.node("Relu", "Clip") is not None and lut2.activation(block) is None
+        dtype = widths.output_type(block, context.config, spec.dtype.bits, rectified=rectified, last=last)
         axis = None if graph.rank(block.nodes[-1].outputs[0]) == 2 else spec.axis
-        return replace(spec, dtype=IntType(bits, signed=bits > 4), axis=axis)
+        return replace(spec, dtype=dtype, axis=axis)
+
+    def inner_specs(self, spec: QuantSpec, block: Block) -> dict[str, QuantSpec]:
+        """What an activation's table is indexed with."""
+        return lut2.inner_specs(spec, block)
 
     def products(
         self, block: Block, context: Lowering, weight: Floats, source: QuantParams, *, pixels: int = 1, axis: int = 0
@@ -147,44 +159,80 @@ class Scaled(Pattern):
         """
         dtype = context.weight_spec(block).dtype
         bias = block.constant("bias") if "bias" in block.bindings else np.zeros(len(weight))
-        filters = Filters(weight, bias, common.zero_point(source, weight.shape[1]), dtype.high)
+        zeros = zero_point(context, block.inputs[0], weight.shape[1])
+        filters = Filters(weight, bias, zeros, dtype.high)
         limit, constants = common.largest(weight) / dtype.high, dict[str, Any]()
-        if self.is_last(block, context):
+        narrow = widths.buffers(block, context.config)
+        if block.outputs[0] not in context.params:
             context.refine(block.outputs[0], QuantParams(limit, IntType(self.accumulator_bits, signed=True), axis=1))
             scale, bits = limit, self.accumulator_bits
         else:
-            out = context.params[block.outputs[0]]
-            scale, constants = _scale_out(block, filters, limit, out, pixels)
+            limit = _within(limit, context.params[block.outputs[0]], pixels, narrow)
+            scale, constants = _scale_out(block, context, filters, limit, pixels)
             self._report(
                 block, context, scale < limit * (1 - 1e-9), "weights were clipped, its output's range is too small"
             )
-            bits = out.dtype.bits
+            bits = context.params[block.outputs[0]].dtype.bits
+            narrow |= widths.signs(context.params[block.outputs[0]].dtype)
         mantissas, shifts = encode(filters.whole_bias(scale), 8, signed=True)
         self._report(block, context, shifts > akida2_kernels.LARGEST_SHIFT, "biases do not fit")
         if "weight" in block.bindings:
             common.declare_weight(context, block, scale, source, dtype, axis, depthwise=weight.shape[1] == 1)
         constants |= {"bias": mantissas, "bias_shift": shifts}
         stored = {name: array.astype(STORED.get(name, np.uint8)) for name, array in constants.items()}
-        return stored | {"weight": filters.integers(scale).astype(np.int8)}, {"output_bits": bits}
+        whole = filters.integers(scale).astype(dtype.storage)
+        if "weight" in block.bindings:
+            context.rounded[block.name] = unfolded(block, weight, filters.integers(scale), scale)
+        return stored | {"weight": whole}, {"output_bits": bits, **narrow}
 
     def _report(self, block: Block, context: Lowering, hit: NDArray[np.bool_], what: str) -> None:
         if hit.any():
             context.warnings.append(f"layer {block.name!r}: {what} ({int(hit.sum())} filters)")
 
 
+def unfolded(block: Block, folded: Floats, whole: Ints, scale: Floats) -> Floats:
+    """The real weights that integers stand for, without the scales of the input; filters first."""
+    given, node = block.constant("weight"), block.nodes[0]
+    if node.op_type == "ConvTranspose" and graph.attribute(node, "group", 1) == 1:
+        given = given.swapaxes(0, 1)
+    real = whole * scale.reshape(-1, *[1] * (whole.ndim - 1))
+    return np.where(folded == 0, 0, real * given / np.where(folded == 0, 1, folded))
+
+
+def _within(limit: Floats, out: QuantParams, pixels: int, narrow: Mapping[str, int]) -> Floats:
+    """The least scale of weights at which 1.25 times the largest output fits the buffers."""
+    peak = 1.25 * (out.dtype.high + 1) * out.scale
+    buffer, post = peak / 2.0 ** (narrow.get("buffer_bits", 28) - 1), peak * pixels / 2.0 ** (narrow.get("post_bits", 32) - 1)
+    return np.maximum(limit, np.maximum(buffer, post))
+
+
 def _scale_out(
-    block: Block, filters: Filters, limit: Floats, out: QuantParams, pixels: int
+    block: Block, context: Lowering, filters: Filters, limit: Floats, pixels: int
 ) -> tuple[Floats, dict[str, Ints]]:
     """Scale of the weights, and the constants of the activation and of scale-out."""
-    ends = [ScaleOut.finest(limit, out.scale * pixels, out.dtype.high, n) for n in range(CANDIDATES)]
+    out, table = context.params[block.outputs[0]], lut2.Table.of(block, context)
+    if table is None:
+        post_bits = widths.buffers(block, context.config).get("post_bits", POST.bits)
+        scale, mantissa, shift = _exact(filters, limit, out.scale * pixels, out.dtype.high, post_bits)
+        return scale, {"output_scale": mantissa, "output_shift": shift} | _rectifier(block, scale)
+    scale, mantissa, shift = _exact(filters, limit, np.float64(table.step), INDEX.high)
+    index = {"activation_scale": mantissa, "activation_shift": shift, "lut_values": table.entries}
+    return scale, index | table.output(block, context, len(limit), pixels)
+
+
+def _exact(
+    filters: Filters, limit: Floats, out: Any, high: int, post_bits: int = POST.bits
+) -> tuple[Floats, Ints, Ints]:
+    """Scale of the weights, mantissa and shift: of the finest, those at which the biases lose least."""
+    ends = [ScaleOut.finest(limit, out, high, n, post_bits) for n in range(CANDIDATES)]
     best = np.argmin([filters.lost(end.weight) for end in ends], axis=0)
     scale, mantissa, shift = (
         np.choose(best, [getattr(end, name) for end in ends]) for name in ("weight", "mantissa", "shift")
     )
-    return scale, {"output_scale": mantissa, "output_shift": shift} | _activation(block, scale)
+    return scale, mantissa, shift
 
 
-def _activation(block: Block, scale: Floats) -> dict[str, Ints]:
+def _rectifier(block: Block, scale: Floats) -> dict[str, Ints]:
     """The bound of a ReLU in steps of ``scale``: 8 bits and a shift; the largest of both where there is none."""
     clamp = clamp_of(block)
     if clamp is None:

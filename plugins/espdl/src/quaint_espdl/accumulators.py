@@ -14,7 +14,7 @@ import numpy as np
 from quaint import graph
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     import onnx_ir as ir
     from numpy.typing import NDArray
@@ -33,6 +33,8 @@ _KEEPING = frozenset({
     "MaxPool", "AveragePool", "GlobalAveragePool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice",
     "Rearrange", "Take", "InsertZeros",
 })  # fmt: skip
+#: Layers that are warned of one by one.
+FEW = 3
 #: What happens to a sum that leaves its accumulator (``limits["overflow"]``), in words.
 FATES = {"saturate": "saturates", "wrap": "wraps around"}
 
@@ -78,7 +80,7 @@ def limited(
 
 def limited_model(model: IntegerModel, target: Target) -> tuple[IntegerModel, list[str]]:
     """A model read from a file with the chip's accumulators, and what the user should know of them."""
-    layers, warnings, positive = [], [], set[str]()
+    layers, warned, positive = [], dict[str, str](), set[str]()
     for layer in model.layers:
         made, warning = layer, None
         if layer.op.lower() in CHANNELS:
@@ -86,9 +88,18 @@ def limited_model(model: IntegerModel, target: Target) -> tuple[IntegerModel, li
             size = model.shapes[source][-1] or 1, (model.shapes[others[0]][-1] or 1) if others else 1
             made, warning = limited(layer, target, model.tensors[source].dtype, size, positive=source in positive)
         layers.append(made)
-        warnings += [f"layer {layer.name!r}: {warning}"] if warning else []
+        if warning:
+            warned[layer.name] = warning
         positive.update(layer.outputs if positive_outputs(layer, positive) else ())
-    return replace(model, layers=tuple(layers)), warnings
+    return replace(model, layers=tuple(layers)), _joined(warned)
+
+
+def _joined(warned: Mapping[str, str]) -> list[str]:
+    """A line for each layer, or one for all where there are many: nobody can change a file's layers one by one."""
+    if len(warned) <= FEW:
+        return [f"layer {name!r}: {warning}" for name, warning in warned.items()]
+    names = ", ".join(repr(name) for name in list(warned)[:FEW])
+    return [f"{len(warned)} layers can exceed their accumulators on extreme inputs: {names} and others"]
 
 
 def never_negative(value: ir.Value) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_RANK = 4
 #: Operators that slide over a map, which takes one sample at a time.
 OVER_MAP = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool")
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "GRU", "LSTM")
 
 
 def refusals(plan: Plan) -> Iterator[Refusal]:

@@ -33,7 +33,9 @@ ESP32P4 = Target(
     summary=SUMMARIES["esp32p4"],
     domain="quaint.espdl",
     patterns=PATTERNS,
-    activation=replace(INT8_BY_SHIFT, observer="kl", round_exponent="nearest"),
+    activation=replace(INT8_BY_SHIFT, observer="mse", round_exponent="nearest"),
+    # features of several kinds enter as one tensor: squared errors would favour those of large values
+    input=replace(INT8_BY_SHIFT, observer="kl", round_exponent="nearest"),
     weight=replace(INT8_BY_SHIFT, axis=0),
     bias=_signed({8: 32, 16: 40}),
     rounding=Rounding.HALF_EVEN,
@@ -50,6 +52,7 @@ ESP32P4 = Target(
         "rounding_prelu": (8,),  # widths at which PRelu runs in vector code, which rounds; the C code cuts off
     },
     options=OPTIONS,
+    defaults={"quantizer": "bias-correction"},
     check=refusals,
 )
 
@@ -68,6 +71,8 @@ ESP32S3 = replace(
         "max_shift": {8: 12, 16: 24},
         "rounding_prelu": (8, 16),
     },
+    # a scale for a whole tensor has few steps for the filters of small weights
+    defaults={"quantizer": "equalize+reconstruction"},
 )
 
 ESP32 = replace(

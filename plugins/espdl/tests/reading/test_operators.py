@@ -117,6 +117,16 @@ def test_in_16_bits_only_lut_nodes_have_tables() -> None:
     np.testing.assert_array_equal(run(file("LUT", [x], [y], zeros, lut="t"), given), [0, 0, 0])
 
 
+@pytest.mark.parametrize(("exponent", "truth"), [(-2, [-32, 0, 1, 31]), (-5, [0, 2, 10, -8])])
+def test_nearest_entries_in_another_scale(exponent: int, truth: list[int]) -> None:
+    """Rounded to the nearest, ties to even; what is too large wraps: the runtime's C code does not saturate."""
+    x = np.array([-128, 1, 5, 124], np.int8).reshape(1, 4, 1)
+    options = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    edges = [variable("x", x.shape, -4), constant("r", np.float32([])), constant("s", np.float32([1, 1, 2]))]
+    made = run(file("Resize", edges, [variable("y", (1, 8, 1), exponent)], **options), x)
+    np.testing.assert_array_equal(made.ravel(), np.repeat(truth, 2))
+
+
 @pytest.mark.parametrize("place", ["half_pixel", "align_corners"])
 def test_linear_interpolation(place: str) -> None:
     x = np.array([[0, 40], [80, 120]], np.int8).reshape(1, 2, 2, 1)

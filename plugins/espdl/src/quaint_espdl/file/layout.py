@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 #: Layouts by groups of ``a`` filters: ``(N/a)HWCa``, 1-D ``(N/a)WCa``; ``N16HWC16`` is how older exporters spell it.
 _GROUPED = re.compile(r"(?:\(N/(?P<size>8|16)\)H?WC(?P=size)|N(?P<old>8|16)H?WC(?P=old))(?:_UNALIGNED)?")
 PLAIN = ("NHWC", "NWC", "HWCN", "WCN")
+MATRIX = 2  # axes
 
 
 class WeightKind(Enum):
@@ -33,7 +35,7 @@ class WeightKind(Enum):
     CONV = "conv"  # dims [H, W, C, N] or [W, C, N]; ONNX [N, C, H, W] or [N, C, W]
     DEPTHWISE = "depthwise"  # dims [H, W, N, 1] or [W, N, 1]; ONNX [N, 1, H, W] or [N, 1, W]
     GEMM = "gemm"  # dims [1, 1, K, N]; ONNX [N, K] (transB = 1)
-    MATMUL = "matmul"  # dims [K, N]; ONNX [K, N]
+    MATMUL = "matmul"  # dims [..., K, N]; ONNX [..., K, N], each matrix packed by itself
 
     @classmethod
     def of(cls, node: EspdlNode) -> WeightKind:
@@ -84,6 +86,8 @@ def unpack(tensor: EspdlTensor, kind: WeightKind) -> NDArray[np.integer]:
     Raises:
         QuaintError: ``QM104``, unknown layout, or dims that are not those of the kind.
     """
+    if kind is WeightKind.MATMUL and len(tensor.dims) > MATRIX:
+        return _unpack_matrices(tensor)
     count, positions, channels = _sizes(tensor, kind)
     group = alignment_of(tensor) or count + 1  # no group is ever full
     grouped = count - count % group
@@ -96,6 +100,14 @@ def unpack(tensor: EspdlTensor, kind: WeightKind) -> NDArray[np.integer]:
         remainder = remainder.reshape(positions, count - grouped).T
     filters[grouped:] = remainder.reshape(count - grouped, positions, channels)
     return _from_filters(filters, tensor.dims, kind)
+
+
+def _unpack_matrices(tensor: EspdlTensor) -> NDArray[np.integer]:
+    """A stack of matrices, which lie one after another."""
+    size = math.prod(tensor.dims[-2:])
+    parts = [tensor.values[at : at + size].tobytes() for at in range(0, math.prod(tensor.dims), size)]
+    matrices = [unpack(replace(tensor, raw=part, dims=tensor.dims[-2:]), WeightKind.MATMUL) for part in parts]
+    return np.stack(matrices).reshape(tensor.dims)
 
 
 def alignment_of(tensor: EspdlTensor) -> int | None:

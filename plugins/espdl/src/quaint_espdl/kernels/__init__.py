@@ -9,6 +9,7 @@ from quaint_espdl.kernels.integers import INTEGER_KERNELS
 from quaint_espdl.kernels.interpolation import INTERPOLATION
 from quaint_espdl.kernels.matmul import PACKED
 from quaint_espdl.kernels.norms import NORM_KERNELS
+from quaint_espdl.kernels.recurrent import RECURRENT_KERNELS
 from quaint_espdl.kernels.reductions import REDUCING_KERNELS
 
 if TYPE_CHECKING:
@@ -22,4 +23,5 @@ KERNELS: dict[str, Kernel] = {
     **NORM_KERNELS,
     **PACKED,
     **INTERPOLATION,
+    **RECURRENT_KERNELS,
 }

@@ -167,10 +167,35 @@ def scatter(k: Arithmetic[V], *xs: V, indices: Sequence[int], shape: Sequence[in
     return k.reshape(k.gather(flat, indices, 0), shape)
 
 
+def scatter_constant(
+    k: Arithmetic[V], *xs: V, indices: Sequence[int], constant: Ints, shape: Sequence[int], low: int, high: int
+) -> V:
+    """As ``scatter``; the index behind the last element stands for ``constant``, which is 0 everywhere else."""
+    flat = k.pad(k.concat([k.reshape(x, [-1]) for x in xs], 0), [0, 1], 0)
+    either = k.clip(k.add(k.gather(flat, indices, 0), constant, axis=0), low, high)  # at least one of the two is 0
+    return k.reshape(either, shape)
+
+
 def split(k: Arithmetic[V], x: V, *, axis: int, sizes: Sequence[int]) -> tuple[V, ...]:
     """Consecutive parts along an axis."""
     ends = np.cumsum(sizes).tolist()
     return tuple(k.gather(x, range(end - size, end), axis) for size, end in zip(sizes, ends, strict=True))
+
+
+def nearest(
+    k: Arithmetic[V],
+    x: V,
+    *,
+    axes: Sequence[int],
+    indices: Sequence[Sequence[int]],
+    shift: int,
+    rounding: str,
+    bits: int,
+) -> V:
+    """Entries along some axes in another scale; the runtime's C code does not saturate, so what is too large wraps."""
+    x = core.take(k, x, axes=axes, indices=indices)
+    scaled = k.shift_right(x, shift, Rounding(rounding)) if shift > 0 else k.shift_left(x, -shift)
+    return k.wrap(scaled, bits)
 
 
 def insert_zeros(k: Arithmetic[V], x: V, *, indices: Sequence[Sequence[int]]) -> V:
@@ -210,8 +235,10 @@ INTEGER_KERNELS: dict[str, Kernel] = {
     "ReduceSum": reduce_sum,
     "ReduceMax": reduce_max,
     "WideLookup": wide_lookup,
+    "ScatterConstant": scatter_constant,
     "Pad": core.pad,
     "InsertZeros": insert_zeros,
+    "Nearest": nearest,
     "QuantizeLinear": core.input_quantizer,
     "DequantizeLinear": core.dequantizer,
 }

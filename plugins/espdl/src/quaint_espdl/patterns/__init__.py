@@ -22,9 +22,10 @@ from quaint_espdl.patterns.normalization import LayerNormalization, LpNormalizat
 from quaint_espdl.patterns.pooling import AveragePool, GlobalAveragePool, MaxPool
 from quaint_espdl.patterns.products import Conv, ConvTranspose, Gemm, MatMul
 from quaint_espdl.patterns.quotients import Quotient
+from quaint_espdl.patterns.recurrent import Recurrent
 from quaint_espdl.patterns.reductions import GlobalMaxPool, Reduce, ReduceMax, ReduceMean, ReduceSum
 from quaint_espdl.patterns.resize_linear import ResizeLinear
-from quaint_espdl.patterns.tables import PRelu, Table, Unregistered, WideSlope
+from quaint_espdl.patterns.tables import PRelu, SharedClip, Table, Unregistered, WideSlope
 
 if TYPE_CHECKING:
     from quaint.patterns import Pattern
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 PATTERNS: tuple[type[Pattern], ...] = (
     Conv, ConvTranspose, Gemm, MatMul, Add, Concat, MaxPool, AveragePool, GlobalAveragePool,
     RMSNormalization, LpNormalization, LayerNormalization, Softmax, Quotient,
-    PRelu, WideSlope, Table, Mul, Activation, WrittenOut, Move, Unregistered,
+    PRelu, WideSlope, Table, SharedClip, Mul, Activation, WrittenOut, Move, Unregistered,
     Slice, Gather, Repeat, ReverseSequence, ResizeLinear, ResizeNearest, Pad, Pixels,
-    MatMulTensors, GlobalMaxPool, ReduceSum, ReduceMean, ReduceMax, Reduce,
+    Recurrent, MatMulTensors, GlobalMaxPool, ReduceSum, ReduceMean, ReduceMax, Reduce,
 )  # fmt: skip

@@ -22,7 +22,8 @@ class MatMulTensors(OneWidth, core.MatMulTensors):
         *before, layer = super().lower(block, context)
         first, second = (context.shape(name) for name in block.inputs)
         size = first[-1] or 1, second[-1] or 1
-        layer, warning = limited(layer, context.target, context.params[block.inputs[0]].dtype, size)
+        dtype = context.params[layer.inputs[0]].dtype  # after a change of width
+        layer, warning = limited(layer, context.target, dtype, size)
         if warning:
             context.warnings.append(f"layer {block.name!r}: {warning}")
         return [*before, *shifted_right(layer, block, context)]

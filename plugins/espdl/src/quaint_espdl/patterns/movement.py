@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quaint.lower import Lowering
-    from quaint.patterns import Block, CheckContext
+    from quaint.patterns import Block, Builder, CheckContext
 
 
 class Concat(Observed, core.Concat):
@@ -72,7 +72,9 @@ def _length(parts: Sequence[NDArray[Any]], axis: int) -> int:
 
 
 class Move(Observed, core.Move):
-    """Reshape, Flatten, Transpose."""
+    """Reshape, Flatten, Transpose; a file holds one sample, whose axes may come in any order."""
+
+    moves_batch = True
 
 
 class Slice(Observed, core.Slice):

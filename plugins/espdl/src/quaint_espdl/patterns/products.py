@@ -24,9 +24,9 @@ class Accumulating(OneWidth):
     def lower(self, block: Block, context: Lowering) -> list[Layer]:
         *before, layer = super().lower(block, context)
         layer, *clipped = unclipped(layer, block, context)
-        source = block.inputs[0]
-        positive = never_negative(context.plan.values[source])
-        layer, warning = limited(layer, context.target, context.params[source].dtype, positive=positive)
+        positive = never_negative(context.plan.values[block.inputs[0]])
+        dtype = context.params[layer.inputs[0]].dtype  # after a change of width
+        layer, warning = limited(layer, context.target, dtype, positive=positive)
         if warning:
             context.warnings.append(f"layer {block.name!r}: {warning}")
         return [*before, *shifted_right(layer, replace(block, outputs=layer.outputs), context), *clipped]

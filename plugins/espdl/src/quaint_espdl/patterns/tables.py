@@ -46,6 +46,19 @@ class Table(OneWidth, Stepped):
     """An elementwise function as a table of 256 entries, or at 16 bits of every n-th integer."""
 
 
+class SharedClip(Table):
+    """Clip at 8 bits of a tensor that others read too: on an exponent of its own, since the input's is too coarse."""
+
+    def pattern(self, op: Builder, x: Any, low: Any, high: Any) -> Any:  # type: ignore[override]
+        return op.Clip(x, low, high)
+
+    def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:  # type: ignore[override]
+        narrow = activation_spec(context.target, context.config, block).dtype.bits == 8
+        if not narrow or graph.sole_consumer(bindings["x"]) is not None:
+            return context.fail("its input's exponent will do")
+        return all(graph.scalar(bindings[name]) is not None for name in ("low", "high")) or context.fail("an open end")
+
+
 class PRelu(Observed, core.PRelu):
     """A slope for each channel on the input's exponent: the runtime's C code leaves what is not negative as it is."""
 
@@ -106,13 +119,12 @@ class Unregistered(Pattern):
 
 _NO_MODULE = "ESP-DL registers no module for it"
 _NORM = f"{_NO_MODULE}; BatchNormalization, which is folded into the layer before it, or LayerNormalization would do"
-_RECURRENT = "the runtime's recurrent layers are not offered: nothing shows how they round. Unroll it, or take convolutions"
 _EINSUM = "no product of two matrices: write it as MatMul, Transpose and Reshape"
 _TRUTH = "gives truth values, which no layer of the chip takes in: end before it with --until"
 REASONS = {
     **dict.fromkeys(("Max", "Min"), f"{_NO_MODULE}; with one constant for all it would be a Clip"),
     **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), _NORM),
-    **dict.fromkeys(("GRU", "LSTM", "RNN"), _RECURRENT),
+    "RNN": f"{_NO_MODULE}; it has GRU and LSTM",
     "Einsum": _EINSUM,
     **dict.fromkeys(("And", "Or", "Xor", "Not", "Where"), _NO_MODULE),
     **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"), _TRUTH),

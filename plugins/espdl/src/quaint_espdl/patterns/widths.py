@@ -30,13 +30,14 @@ class Observed(Pattern):
         values = (value for node in block.nodes for value in node.inputs if value is not None)
         entering = any(value.is_graph_input() for value in values if value.name == block.inputs[index])
         if entering and context.config.input_dtype is None and wide.bits > spec.dtype.bits:
-            spec = _observed(replace(spec, dtype=wide), context)
-        return super().input_spec(spec, block, index, context)
+            spec = replace(spec, dtype=wide)
+        return super().input_spec(_observed(spec, context), block, index, context)
 
 
 def _observed(spec: QuantSpec, context: CheckContext) -> QuantSpec:
     """16 bits resolve the whole range, and histograms do not resolve 16 bits."""
-    if spec.dtype.bits > 8 and spec.observer == context.target.activation.observer:
+    chip = context.target
+    if spec.dtype.bits > 8 and spec.observer in {chip.activation.observer, (chip.input or chip.activation).observer}:
         return replace(spec, observer="minmax", round_exponent="up")
     return spec
 

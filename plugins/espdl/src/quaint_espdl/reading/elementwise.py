@@ -27,6 +27,12 @@ def _operands(node: Node) -> tuple[tuple[Edge, ...], dict[str, Any]]:
     x, y = node.input(0), node.input(1)
     if x.tensor is not None and y.tensor is not None:
         raise Unsupported("both operands are constant")
+    try:
+        fits = np.broadcast_shapes(x.dims, y.dims, node.output.dims) == node.output.dims
+    except ValueError:
+        fits = False
+    if not fits:
+        raise Unsupported(f"shapes {list(x.dims)} and {list(y.dims)} do not broadcast to {list(node.output.dims)}")
     if y.tensor is not None:
         return (x,), {"constant": y.array}
     if x.tensor is not None:

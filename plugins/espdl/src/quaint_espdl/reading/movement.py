@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quaint_espdl.reading.view import Node, Unsupported
+from quaint_espdl.reading.view import Edge, Node, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from quaint.integer import Layer
 
@@ -35,10 +37,36 @@ def transpose(node: Node) -> Layer:
 
 
 def concat(node: Node) -> Layer:
-    """Tensors joined."""
-    if any(edge is None or edge.tensor is not None for edge in node.inputs):
-        raise Unsupported("joins a constant")
-    return _move(node, "Concat", axis=node.attributes["axis"])
+    """Tensors joined, of which some may be constant."""
+    edges = [edge for edge in node.inputs if edge is not None]
+    axis = node.attributes["axis"] % len(node.output.dims)
+    if all(edge.tensor is None for edge in edges):
+        return _move(node, "Concat", axis=axis)
+    variables = [edge for edge in edges if edge.tensor is None]
+    return _chosen(node, edges, np.concatenate(_places(edges, variables), axis))
+
+
+def _places(edges: Sequence[Edge], variables: Sequence[Edge]) -> list[NDArray[np.int64]]:
+    """Where the elements of each tensor are, of variables one after another, then of all constants."""
+    found, start = {}, 0
+    for edge in (*variables, *(edge for edge in edges if edge.tensor is not None)):
+        size = math.prod(edge.dims)
+        found[edge.name] = np.arange(start, start + size).reshape(edge.dims)
+        start += size
+    return [found[edge.name] for edge in edges]
+
+
+def _chosen(node: Node, edges: Sequence[Edge], places: NDArray[np.int64]) -> Layer:
+    """Elements of variables and constants, by their places."""
+    variables = [edge for edge in edges if edge.tensor is None]
+    constants = [edge for edge in edges if edge.tensor is not None]
+    if not variables or node.output.is_real:
+        raise Unsupported("nothing but constants" if not variables else "constant floats")
+    count = sum(math.prod(edge.dims) for edge in variables)
+    known = np.concatenate([np.zeros(count, np.int64), *(edge.array.ravel() for edge in constants)])
+    flat = places.ravel()
+    options = {"indices": np.minimum(flat, count).tolist(), "shape": list(node.output.dims), "constant": known[flat]}
+    return node.layer("ScatterConstant", *variables, **options, **node.limits())
 
 
 def split(node: Node) -> Layer:
@@ -67,10 +95,14 @@ def slice_(node: Node) -> Layer:
 
 
 def gather(node: Node) -> Layer:
-    """Entries along an axis."""
-    dims = node.input(0).dims
+    """Entries along an axis; the vendor's exporter has the output's sizes wrong if the axis is negative."""
+    dims, indices = node.input(0).dims, node.input(1)
     axis = node.attributes.get("axis", 0) % len(dims)
-    return _take(node, [axis], [np.mod(node.input(1).array, dims[axis]).ravel()])
+    shape = (*dims[:axis], *indices.dims, *dims[axis + 1 :])
+    if math.prod(shape) == math.prod(node.output.dims):
+        shape = node.output.dims
+    chosen = [np.mod(indices.array, dims[axis]).ravel().tolist()]
+    return _move(node, "Take", axes=[axis], indices=chosen, shape=list(shape))
 
 
 def pad(node: Node) -> Layer:
@@ -80,6 +112,8 @@ def pad(node: Node) -> Layer:
     axes = list(range(len(dims))) if listed is None else [axis % len(dims) for axis in listed.array.tolist()]
     borders = {axis: (pads[i], pads[len(axes) + i]) for i, axis in enumerate(axes)}
     around = [borders.get(axis, (0, 0)) for axis in range(len(dims))]
+    if min(min(border) for border in around) < 0:
+        raise Unsupported(f"negative borders {pads}")
     mode = node.attributes.get("mode", "constant")
     if mode in {"edge", "reflect"}:
         indices = [np.pad(np.arange(size), border, mode) for size, border in zip(dims, around, strict=True)]
@@ -122,16 +156,19 @@ def reverse_sequence(node: Node) -> Layer:
 def scatter_nd(node: Node) -> Layer:
     """Updates put, or combined, into places of the data."""
     data, indices, updates = node.input(0), node.input(1).array, node.input(2)
-    if data.tensor is not None or updates.tensor is not None:
-        raise Unsupported("scatters a constant, or into one")
     reduction = node.attributes.get("reduction", "none")
+    constant = data.tensor is not None or updates.tensor is not None
     if reduction != "none":
+        if constant:
+            raise Unsupported(f"combines ({reduction}) with a constant")
         return node.layer("ScatterReduce", data, updates, indices=indices, reduction=reduction, **node.limits())
-    size = int(np.prod(data.dims))
-    places = np.arange(size).reshape(data.dims)
-    given = size + np.arange(np.prod(updates.dims)).reshape(-1, *data.dims[indices.shape[-1] :])
-    for place, row in zip(indices.reshape(-1, indices.shape[-1]).tolist(), given, strict=True):
+    variables = [edge for edge in (data, updates) if edge.tensor is None]
+    places, given = _places((data, updates), variables)
+    rows = given.reshape(-1, *data.dims[indices.shape[-1] :])
+    for place, row in zip(indices.reshape(-1, indices.shape[-1]).tolist(), rows, strict=True):
         places[tuple(place)] = row
+    if constant:
+        return _chosen(node, (data, updates), places)
     return _move(node, "Scatter", indices=places.ravel().tolist(), shape=list(data.dims))
 
 

@@ -27,8 +27,12 @@ def _weights(node: Node, kind: WeightKind) -> tuple[NDArray[Any], Ints]:
     edge = node.input(1)
     if edge.tensor is None:
         raise Unsupported("its weights are not constant")
-    if edge.dtype is not node.input(0).dtype:
-        raise Unsupported(f"weights of {edge.dtype.name} with inputs of {node.input(0).dtype.name}")
+    given = node.input(0).dtype
+    if edge.dtype is not given:
+        released = ": no released runtime has it" if node.attributes.get("quant_type") == "W8A16" else ""
+        raise Unsupported(f"weights of {edge.dtype.name} with inputs of {given.name}{released}")
+    if edge.is_real:
+        raise Unsupported("the runtime has no such product of floats")
     exponents = np.asarray(edge.exponents, np.int64)
     exponents = exponents[0] if len(set(edge.exponents)) == 1 else exponents
     return unpack(edge.tensor, kind), np.asarray(exponents)
@@ -113,6 +117,7 @@ def global_average_pool(node: Node) -> Layer:
 
 def max_pool(node: Node) -> Layer:
     """Largest integer of each window."""
+    node.output.integers  # noqa: B018 - refuses floats
     rank = len(node.input(0).dims) - 2
     window = _window(node, rank, "kernel_shape", "strides", "pads", "dilations")
     return node.layer("MaxPool", ceil_mode=bool(node.attributes.get("ceil_mode", 0)), **window)
@@ -125,7 +130,7 @@ def prelu(node: Node) -> Layer:
     """
     x, slope, out = node.input(0), node.input(1), node.output
     if slope.array.size not in {1, x.dims[-1]}:
-        raise Unsupported(f"slopes of shape {list(slope.dims)}")
+        raise Unsupported(f"slopes of shape {list(slope.dims)} for {x.dims[-1]} channels (the last axis)")
     slopes = slope.array.reshape(-1) if slope.array.size > 1 else slope.array.reshape(())
     vector = x.integers.bits in node.chip.prelu
     rounding = str(node.chip.rounding) if vector else "floor"

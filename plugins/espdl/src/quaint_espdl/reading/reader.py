@@ -21,9 +21,11 @@ from quaint_espdl.file.elements import PRODUCER, DataType
 from quaint_espdl.file.encryption import key_from_environment, read_key
 from quaint_espdl.file.package import is_package, models
 from quaint_espdl.reading.chips import by_name, guess
+from quaint_espdl.reading.doubts import doubts
 from quaint_espdl.reading.elementwise import ELEMENTWISE
 from quaint_espdl.reading.movement import MOVEMENT
 from quaint_espdl.reading.products import PRODUCTS
+from quaint_espdl.reading.recurrent import RECURRENT
 from quaint_espdl.reading.reductions import REDUCED
 from quaint_espdl.reading.view import Edge, Node, Unsupported, edges_of
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from quaint_espdl.file.elements import EspdlGraph, EspdlModel
     from quaint_espdl.reading.chips import Chip
 
-OPERATORS: dict[str, Callable[[Node], Layer]] = {**PRODUCTS, **ELEMENTWISE, **MOVEMENT, **REDUCED}
+OPERATORS: dict[str, Callable[[Node], Layer]] = {**PRODUCTS, **ELEMENTWISE, **MOVEMENT, **REDUCED, **RECURRENT}
 
 
 class Reader:
@@ -147,6 +149,9 @@ def integer_model(model: EspdlModel, chip: Chip, name: str) -> IntegerModel:
     edges = edges_of(graph)
     layers = _layers(graph, edges, chip)
     inputs, outputs = ([info.name for info in infos] for infos in (graph.inputs, graph.outputs))
+    fixed = [key for key in outputs if edges[key].tensor is not None]
+    if fixed:
+        raise QuaintError("QT310", f"output '{fixed[0]}' is a constant: nothing computes it", where=graph.name)
     twins = {key: _twin(key, edges) for key in (*inputs, *outputs) if not edges[key].is_real}
     renamed = [_renamed(layer, twins) for layer in layers]
     entering = [_quantizer(edges[key], twins[key], chip) for key in inputs if key in twins]
@@ -170,9 +175,10 @@ def _layers(graph: EspdlGraph, edges: dict[str, Edge], chip: Chip) -> list[Layer
         made.update(proto.outputs)
         node = Node(proto, edges, chip)
         try:
-            layers.append(OPERATORS.get(proto.op_type, _unknown)(node))
+            layer = OPERATORS.get(proto.op_type, _unknown)(node)
             node.check()
-            edges.update(node.corrected())
+            edges.update(node.corrected(layer))
+            layers.append(layer)
         except Unsupported as reason:
             refused.append(f"{node.name} ({node.op_type}): {reason}")
         except (LookupError, ValueError, TypeError, ArithmeticError) as error:
@@ -220,7 +226,8 @@ def _dequantizer(edge: Edge, twin: str) -> Layer:
 
 
 def _warnings(integer: IntegerModel, model: EspdlModel, chip: Chip) -> Iterator[str]:
-    """Accumulators that may saturate or overflow, and what the simulators do not show: state between calls."""
+    """Accumulators that may saturate or overflow, scales mixed, and what the simulators do not show: state between calls."""
     yield from limited_model(integer, chip.target)[1]
+    yield from doubts(model.graph)
     if any(node.op_type == "StreamingCache" for node in model.graph.nodes):
         yield "the model keeps frames from one call to the next; here every call is the first, with zeros before it"

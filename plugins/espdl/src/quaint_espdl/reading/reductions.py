@@ -94,9 +94,12 @@ def resize(node: Node) -> Layer:
     axes = list(range(1, len(x.dims) - 1))
     mode, place = (node.attributes.get(key) for key in ("mode", "coordinate_transformation_mode"))
     if mode == "nearest":
-        if (place, node.attributes.get("nearest_mode")) != ("asymmetric", "floor") or x.exponent != out.exponent:
+        if (place, node.attributes.get("nearest_mode")) != ("asymmetric", "floor"):
             raise Unsupported(f"nearest entries by {place}, {node.attributes.get('nearest_mode')}")
         indices = [_nearest(node, axis) for axis in axes]
+        if x.exponent != out.exponent:
+            scaled = {"shift": out.exponent - x.exponent, "rounding": str(node.chip.rounding), "bits": x.integers.bits}
+            return node.layer("Nearest", x, axes=axes, indices=indices, **scaled)
         op = "FloatTake" if x.is_real else "Take"
         return node.layer(op, x, axes=axes, indices=indices, shape=list(out.dims))
     align = place == ALIGN_CORNERS

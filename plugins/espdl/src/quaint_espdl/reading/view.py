@@ -157,12 +157,14 @@ class Node:
             if edge is not None and edge.tensor is None and 0 not in edge.dims:
                 _ = edge.params
 
-    def corrected(self) -> dict[str, Edge]:
-        """Outputs whose sizes the file may have wrong: what a Transpose gives, which the runtime works out."""
-        if self.op_type != "Transpose":
-            return {}
-        dims = tuple(self.input(0).dims[axis] for axis in self.attributes["perm"])
-        return {self.output.name: replace(self.output, dims=dims)}
+    def corrected(self, layer: Layer) -> dict[str, Edge]:
+        """Outputs whose sizes the file has wrong, and the runtime works out: those of a Transpose or Gather."""
+        dims = self.output.dims
+        if self.op_type == "Transpose":
+            dims = tuple(self.input(0).dims[axis] for axis in self.attributes["perm"])
+        elif self.op_type == "Gather":
+            dims = tuple(layer.attributes["shape"])
+        return {} if dims == self.output.dims else {self.output.name: replace(self.output, dims=dims)}
 
     def table(self) -> Array | None:
         """The entries of the node's table; in 16 bits the runtime looks at tables only in nodes of type LUT."""

@@ -10,6 +10,7 @@ from quaint_espdl.writing.movement import concat, reshape, transpose
 from quaint_espdl.writing.normalization import lp_norm, norm, quotient, softmax
 from quaint_espdl.writing.pooling import average_pool, global_average_pool, max_pool
 from quaint_espdl.writing.products import conv, conv_transpose, gemm
+from quaint_espdl.writing.recurrent import recurrent
 from quaint_espdl.writing.reductions import REDUCING, reduction
 from quaint_espdl.writing.resize_linear import resize_linear
 from quaint_espdl.writing.selection import pad, take
@@ -31,6 +32,7 @@ WRITERS: dict[str, Callable[[GraphWriter, Layer], None]] = {
     **dict.fromkeys(("Softmax", "LogSoftmax"), softmax),
     **dict.fromkeys(("LayerNormalization", "RMSNormalization"), norm),
     "LpNormalization": lp_norm,
+    **dict.fromkeys(("GRU", "LSTM"), recurrent),
     **dict.fromkeys(("Div", "Mod", "Pow"), quotient),
     "WideLookup": wide_lookup,
     "ResizeLinear": resize_linear,
