@@ -11,6 +11,10 @@ DIGITS = ROOT / "examples" / "digits"
 
 def real_model(name: str) -> Path | None:
     """A model of the measuring data (``QUAINT_TEST_DATA``), or None where that is absent."""
-    folder = Path(os.environ.get("QUAINT_TEST_DATA", ROOT.parent / "shared" / "data"))
-    path = folder / "models" / name
+    return data_file("models", name)
+
+
+def data_file(folder: str, name: str) -> Path | None:
+    """A file of the measuring data, or None where it is absent."""
+    path = Path(os.environ.get("QUAINT_TEST_DATA", ROOT.parent / "shared" / "data")) / folder / name
     return path if path.is_file() else None

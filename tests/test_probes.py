@@ -10,7 +10,7 @@ import pytest
 
 from quaint.config import Config
 from quaint.floatmodel import FloatModel
-from quaint.observers.base import Needs
+from quaint.needs import Needs
 from quaint.observers.histogram import HistogramObserver
 from quaint.pipeline import canonical, load_model
 from quaint.probes import Probes, is_reducible

@@ -10,8 +10,8 @@ import numpy as np
 
 from quaint import graph
 from quaint.errors import QuaintError
+from quaint.needs import Needs
 from quaint.numerics import ScaleKind
-from quaint.observers.base import Needs
 from quaint.plugins import registry
 from quaint.probes import Probes, is_reducible
 from quaint.scales import Range

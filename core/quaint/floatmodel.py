@@ -46,6 +46,7 @@ class FloatModel:
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what it would print is in the error that it raises
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others compute meanwhile
+        options.enable_mem_pattern = False  # saves memory: no block for all tensors of a first run
         if threads:
             options.intra_op_num_threads = threads
         with _failure_is_qm161():

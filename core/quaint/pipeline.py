@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 1024
 DEFAULT_BATCH = 32
+#: Samples that quantizers may look at before calibration.
+PREPARING = 128
 #: How warnings about what exceeds the hardware begin.
 NOT_DEPLOYABLE = "not deployable"
 RANDOM_WARNING = "no samples were given: ranges come from random integers and accuracy will be poor; pass --samples"
@@ -118,7 +120,7 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
     size = config.batch_size or DEFAULT_BATCH
     with stage("prepare"):
         specs = resolve_specs(plan)
-        quantizer.prepare(plan, next(batches(samples, size, lambda _done, _total: None)))
+        quantizer.prepare(plan, next(samples.batches(PREPARING)))
     source = plan.model.clone()  # what errors are measured against, whatever choosing does to the biases
     with stage("calibrate"):
         ranges = calibrate(plan, specs, lambda: batches(samples, size, stage.step), config.epochs or 1)

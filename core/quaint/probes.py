@@ -14,8 +14,7 @@ import onnx_ir as ir
 from quaint import graph
 from quaint.floatmodel import FloatModel
 from quaint.graph import GraphEditor
-from quaint.observers.base import Needs
-from quaint.observers.histogram import stride
+from quaint.needs import Needs, stride
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

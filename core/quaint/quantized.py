@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Arrays = dict[str, NDArray[Any]]
 
 #: Samples that run at once, and what all their tensors may take as float32.
-CHUNK, CHUNK_BYTES = 32, 64 << 20
+CHUNK, CHUNK_BYTES = 32, 32 << 20
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from quaint.needs import Needs
 from quaint.numerics import IntType
 
 if TYPE_CHECKING:
@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 INT8 = IntType(8, signed=True)
-
-
-class Needs(Enum):
-    """What of a tensor an observer without an ``axis`` needs; calibration then shows it no more than that."""
-
-    #: All values.
-    VALUES = "values"
-    #: The extremes of each sample: an array [samples, 2] stands for it.
-    EXTREMES = "extremes"
-    #: The extremes and, as second argument of ``observe``, [samples, n]: values at regular distances.
-    PART = "part"
 
 
 class Observer(ABC):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from quaint.observers.base import Needs
+from quaint.needs import Needs, stride
 from quaint.observers.minmax import MinMax
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _CHUNK = 1 << 16  # values at a time: the passes over them then stay in the cache
-_ENOUGH = 1 << 13  # values of one sample: more of them say nothing new about how they are distributed
 _NARROWEST = -100  # exponent: float32 can still scale by its inverse
 
 
@@ -133,14 +132,6 @@ class HistogramObserver(MinMax):
             self.shaped(np.where(-low >= high, -threshold, np.clip(low, -threshold, threshold))),
             self.shaped(np.where(high >= -low, threshold, np.clip(high, -threshold, threshold))),
         )
-
-
-def stride(size: int) -> int:
-    """Every how-manieth value of a sample is counted; it has no divisor in common with the axes, so all channels are met."""
-    step = max(size // _ENOUGH, 1)
-    while math.gcd(step, size) != 1:
-        step += 1
-    return step
 
 
 def _thinned(batch: Array) -> Array:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from quaint.errors import QuaintError
-from quaint.observers.base import Needs, Observer
+from quaint.needs import Needs
+from quaint.observers.base import Observer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

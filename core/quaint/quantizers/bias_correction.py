@@ -15,7 +15,7 @@ import numpy as np
 
 from quaint.graph import sample_bytes
 from quaint.quantizers.ranges import Ranges
-from quaint.quantizers.walk import Walk, channel_means
+from quaint.quantizers.walk import Walk, channel_means, fixed_batch
 from quaint.quantizers.weights import along, array, output_axis, replace
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class BiasCorrection(Ranges):
     def prepare(self, plan: Plan, samples: Mapping[str, NDArray[Any]]) -> None:
         """Remember a few samples."""
         super().prepare(plan, samples)
-        count = min(self.samples, max(1, BYTES // max(sample_bytes(plan.values[name]) for name in plan.edges)))
+        fitting = BYTES // max(sample_bytes(plan.values[name]) for name in plan.edges)
+        batch = fixed_batch(plan) or 1
+        count = max(batch, min(self.samples, fitting) // batch * batch)
         self._samples = {name: values[:count] for name, values in samples.items()}
 
     def refine(

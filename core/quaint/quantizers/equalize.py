@@ -53,6 +53,8 @@ MAX_ROUNDS = 20
 CONVERGED = 0.01
 #: Scales stay within this factor: beyond it a channel is dead rather than small.
 LIMIT = 2.0**8
+#: Samples that tell how far channels reach below a bound.
+SAMPLES = 32
 #: By how much other samples may exceed the largest value of a channel that was seen.
 MARGIN = 1.5
 
@@ -118,7 +120,7 @@ def _limit(model: ir.Model, pairs: Sequence[_Pair], samples: Mapping[str, NDArra
         return
     real = FloatModel(model, tuple(bounded))
     peaks = {name: np.zeros(channels(pair.first)) for name, pair in bounded.items()}
-    for i in range(len(next(iter(samples.values())))):
+    for i in range(min(SAMPLES, len(next(iter(samples.values()))))):
         for name, values in real.run({key: value[i : i + 1] for key, value in samples.items()}).items():
             others = tuple(axis for axis in range(values.ndim) if axis != 1)
             peaks[name] = np.maximum(peaks[name], values.max(axis=others))

@@ -27,7 +27,7 @@ class Ranges:
 
         Args:
             plan: the divided model.
-            samples: the first batch that calibration will see, by input.
+            samples: the first 128 at the most of those that calibration will see, by input.
         """
 
     def choose(

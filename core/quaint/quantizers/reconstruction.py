@@ -20,7 +20,6 @@ from quaint import graph
 from quaint.numerics import ScaleKind
 from quaint.quantizers.bias_correction import BiasCorrection, by_output, without_shift
 from quaint.quantizers.patches import operands
-from quaint.quantizers.walk import CHUNK
 from quaint.quantizers.weights import array, replace
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ FACTORS = {
 class Reconstruction(BiasCorrection):
     """Rounds the weights for the least error of the outputs, and corrects the biases."""
 
-    samples = 32
+    samples = 128
 
     def refine(
         self, plan: Plan, params: Mapping[str, QuantParams], ranges: Mapping[str, Range]
@@ -101,7 +100,7 @@ def _fitted(walk: Walk, product: Product, weight: QuantParams) -> tuple[Floats, 
 
 def _operands(walk: Walk, product: Product, places: int) -> NDArray[Any]:
     """What the weights are multiplied with at some places of all samples, float32 [groups, places, n]."""
-    each = -(-places * CHUNK // walk.count)
+    each = -(-places * walk.chunk // walk.count)
     return np.concatenate([operands(product.node, x, each) for x in walk.entering(product)], axis=1)
 
 

@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from quaint import graph
+from quaint import graph
 from quaint.floatmodel import FloatModel, extract
 from quaint.lower import Lowering
 from quaint.quantizers.weights import WEIGHTED, output_axis, private
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     Arrays = dict[str, NDArray[Any]]
 
 
-#: Samples that are held as floats of every kind at once.
 CHUNK = 4
 
 
@@ -66,6 +66,7 @@ class Walk:
 
     Attributes:
         count: how many samples there are.
+        chunk: how many of them are held as floats of every kind at once.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Walk:
         ranges: Mapping[str, Range],
         samples: Mapping[str, NDArray[Any]],
     ) -> None:
-        self.plan = plan
+        self.plan, self.chunk = plan, fixed_batch(plan) or CHUNK
         self.lowering = Lowering(plan.target, plan.config, plan=plan, params=dict(params), ranges=ranges)
         self._real: Arrays = FloatModel(plan.model, plan.inputs).run(samples)
         self._whole = {name: self._quantized(name, values) for name, values in self._real.items()}
@@ -167,8 +168,8 @@ class Walk:
         return (*(slice(None),) * batch, rows)
 
     def _chunks(self) -> Iterator[slice]:
-        for start in range(0, self.count, CHUNK):
-            yield slice(start, start + CHUNK)
+        for start in range(0, self.count, self.chunk):
+            yield slice(start, start + self.chunk)
 
 
 class _Part:
@@ -184,6 +185,12 @@ class _Part:
 
     def run(self, values: Arrays) -> Arrays:
         return self._model.run(values)
+
+
+def fixed_batch(plan: Plan) -> int | None:
+    """The only size of batches that the model takes; None where it takes any."""
+    sizes = [graph.dims(value) for value in plan.model.graph.inputs]
+    return next((shape[0] for shape in sizes if shape and isinstance(shape[0], int)), None)
 
 
 def channel_means(values: NDArray[Any]) -> NDArray[np.float64]:

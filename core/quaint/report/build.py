@@ -6,6 +6,7 @@ import base64
 import hashlib
 import importlib.metadata
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +55,13 @@ def build(
         model_file: the float model's file, for its hash.
         report: of this model, if there is one already.
     """
-    files = quantized.files(name)
-    if quantized.samples is not None:
-        report = replace(report or analyze(quantized, quantized.samples), cost=cost(quantized, files))
+    with ThreadPoolExecutor(1) as pool:  # onnxruntime measures while Python writes
+        wanted = report is None and quantized.samples is not None
+        measured = pool.submit(analyze, quantized, quantized.samples) if wanted else None
+        files = quantized.files(name)
+        report = measured.result() if measured else report
+    if quantized.samples is not None and report is not None:
+        report = replace(report, cost=cost(quantized, files))
         files |= {"report.json": report.to_json(), "report.html": report.to_html()}
     facts = manifest(quantized, files, model_file)
     return files | {"manifest.json": seal(facts)}

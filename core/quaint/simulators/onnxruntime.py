@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-#: Optimizers that would fold a multiplication into the sum of products before it, and so change roundings.
-UNSAFE_OPTIMIZERS = ("ConvMulFusion", "MatMulScaleFusion")
+#: Optimizers that would fold a multiplication into the sum of products before it, and so change roundings; the last one
+#: crashes on products of float64 after a Transpose (onnxruntime 1.31).
+UNSAFE_OPTIMIZERS = ("ConvMulFusion", "MatMulScaleFusion", "MatmulTransposeFusion")
+#: Nodes of one layer: with more, such as a recurrent one over many steps, a session takes longer to make than to run.
+MOST_NODES = 400
 
 
 class Segment:
@@ -59,12 +62,14 @@ class Segment:
         """Trace a layer.
 
         Raises:
-            Untraceable: if it has no exact form; the segment is as before.
+            Untraceable: if it has no exact form, or a very long one; nothing of the segment changes.
         """
         if layer.op == HOST:
             raise Untraceable("a float model: optimizers would join it with what is exact around it")
-        given = [self._value(name) for name in layer.inputs]
+        given, before = [self._value(name) for name in layer.inputs], len(self._tracer.graph.nodes)
         made = self._kernels[layer.op](self._tracer, *given, **layer.constants, **layer.attributes)
+        if len(self._tracer.graph.nodes) - before > MOST_NODES:
+            raise Untraceable("more nodes than are worth a session")
         outputs = dict(zip(layer.outputs, made if isinstance(made, tuple) else (made,), strict=True))
         for name, value in outputs.items():
             check(self._model, name, value)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from akida_layers import pads
 
 from quaint.integer import IntegerModel, Layer
 from quaint.numerics import IntType, QuantParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Random = np.random.Generator
@@ -274,4 +278,14 @@ def joined(random: Random, op: str) -> Net:
     return net
 
 
-ONE = (input_convolutional, convolutional, separable_convolutional, fully_connected)
+AKIDA1: dict[str, Callable[[Random], Net]] = {
+    made.__name__: made for made in (input_convolutional, convolutional, separable_convolutional, fully_connected)
+}
+AKIDA2: dict[str, Callable[[Random], Net]] = {
+    made.__name__: made for made in (input_conv2d, conv2d, wide_conv2d, conv2d_transpose, dense1d, buffer_temp_conv)
+}
+AKIDA2 |= {
+    f"depthwise_{made.__name__}": partial(made, depthwise=True) for made in (conv2d, conv2d_transpose, buffer_temp_conv)
+}
+SINGLE = AKIDA1 | AKIDA2
+AKIDA2 |= {op: partial(joined, op=op) for op in ("shifted_add", "concatenate")}

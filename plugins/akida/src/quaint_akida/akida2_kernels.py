@@ -137,10 +137,11 @@ def conv2d(
 
     The input layer saturates once, after the bias; the others saturate the accumulator, the bias and their sum.
     """
+    rank = len(strides)
     if padding_value is not None and any(pads):
-        x = k.pad(x, [0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]], padding_value.astype(np.int64), axis=1)
-        pads = [0, 0, 0, 0]
-    acc = k.wrap(k.conv(x, weight, strides=strides, pads=pads, dilations=[1, 1], group=group), POST.bits)
+        around = [0, 0, *pads[:rank], 0, 0, *pads[rank:]]
+        x, pads = k.pad(x, around, padding_value.astype(np.int64), axis=1), [0] * (2 * rank)
+    acc = k.wrap(k.conv(x, weight, strides=strides, pads=pads, dilations=[1] * rank, group=group), POST.bits)
     if padding_value is None:
         return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, rest.get("post_bits", POST.bits)), **rest)
     return _finish(k, saturate(k, k.add(acc, _shifted(bias, bias_shift), axis=1), buffer_bits), **rest)

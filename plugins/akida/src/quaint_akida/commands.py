@@ -15,6 +15,7 @@ from quaint.cli.options import PATH
 from quaint.cli.quantize import quantize as quantize_model
 from quaint.cli.session import Session, json_option, pass_session
 from quaint.errors import QuaintError
+from quaint_akida.runtime_command import map_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,9 @@ save_option = click.option(
 @click.group()
 def akida() -> None:
     """QuantizeML's command lines, and a list of layers as it prints it."""
+
+
+akida.add_command(map_command)
 
 
 @akida.command()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from quaint.errors import QuaintError, QuaintWarning
 from quaint.options import Option
@@ -33,10 +35,18 @@ def export(quantized: Quantized, name: str) -> dict[str, bytes]:
     if wish == "never":
         return {}
     try:
-        return {f"{name}.{quantized.target.name}.fbz": build(quantized.integer).to_buffer()}
+        return {f"{name}.{quantized.target.name}.fbz": _saved(build(quantized.integer))}
     except QuaintError as error:
         if wish == "always":
             raise
         reason = f"no .fbz was written: {error.what}" + (f"; {error.hint}" if error.hint else "")
         warnings.warn(reason, QuaintWarning, stacklevel=2)
         return {}
+
+
+def _saved(vendor: Any) -> bytes:
+    """The bytes of the file that the package saves; what it has as a buffer is another form."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "model.fbz")
+        vendor.save(str(path))
+        return path.read_bytes()

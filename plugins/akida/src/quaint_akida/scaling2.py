@@ -164,6 +164,7 @@ class Scaled(Pattern):
         limit, constants = common.largest(weight) / dtype.high, dict[str, Any]()
         narrow = widths.buffers(block, context.config)
         if block.outputs[0] not in context.params:
+            limit = np.maximum(limit, _largest(context, block) / 2.0 ** (narrow.get("buffer_bits", 28) - 1))
             context.refine(block.outputs[0], QuantParams(limit, IntType(self.accumulator_bits, signed=True), axis=1))
             scale, bits = limit, self.accumulator_bits
         else:
@@ -199,10 +200,17 @@ def unfolded(block: Block, folded: Floats, whole: Ints, scale: Floats) -> Floats
     return np.where(folded == 0, 0, real * given / np.where(folded == 0, 1, folded))
 
 
+def _largest(context: Lowering, block: Block) -> float:
+    """1.25 times the largest magnitude that was seen of a block's output."""
+    seen = context.ranges[block.outputs[0]]
+    return 1.25 * float(np.maximum(np.abs(seen.low), np.abs(seen.high)).max())
+
+
 def _within(limit: Floats, out: QuantParams, pixels: int, narrow: Mapping[str, int]) -> Floats:
     """The least scale of weights at which 1.25 times the largest output fits the buffers."""
     peak = 1.25 * (out.dtype.high + 1) * out.scale
-    buffer, post = peak / 2.0 ** (narrow.get("buffer_bits", 28) - 1), peak * pixels / 2.0 ** (narrow.get("post_bits", 32) - 1)
+    buffer = peak / 2.0 ** (narrow.get("buffer_bits", 28) - 1)
+    post = peak * pixels / 2.0 ** (narrow.get("post_bits", POST.bits) - 1)
     return np.maximum(limit, np.maximum(buffer, post))
 
 

@@ -1,26 +1,90 @@
-"""Akida 2's layers that remember frames."""
+"""Streams: what Akida 2 computes frame after frame.
+
+On the chip, the batch is time: a layer sees one frame after the other, and layers over time keep the last few frames of each
+pixel. A float model has time as axis 2, [N, channels, frames, rows, columns] or [N, channels, frames], with convolutions of
+[1, k, k] in a frame and of [frames, 1, 1] over time, "(2+1)D" (D. Tran et al., arXiv:1711.11248). A sample is one stream, which
+starts with empty buffers.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from quaint import graph
 from quaint.integer import Layer
-from quaint_akida import common
-from quaint_akida.entrance import is_input
-from quaint_akida.limits2 import check_frames
+from quaint_akida import common, lut2, widths
+from quaint_akida.entrance import entering_spec, is_input, signed_input_fits, takes_image
+from quaint_akida.limits2 import check_frames, check_size, conv_limit, input_limit
+from quaint_akida.rescaling import zero_point
 from quaint_akida.scaling2 import Scaled
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from quaint.lower import Lowering
+    from quaint.numerics import QuantSpec
     from quaint.patterns import Block, Builder, CheckContext
+
+
+class FrameConv(Scaled):
+    """InputConv2D, Conv2D and DepthwiseConv2D in every frame, with an activation."""
+
+    def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any, slope: Any) -> Any:
+        conv = op.Conv(x, weight, bias)
+        return op.Relu(conv), op.Clip(conv, low, high), *lut2.drawings(op, conv, slope), conv
+
+    def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
+        node, weights = block.nodes[0], common.weights_of(context, weight)
+        window = _frame_window(node)
+        if weights is None or window is None or not lut2.check(context, block):
+            return weights is not None and context.fail("no convolution in a frame: that has a kernel of [1, k, k]")
+        if takes_image(x, context.config):
+            reason = input_limit(window)
+            return check_size(context, block, window) if reason is None else context.fail(reason)
+        reason = conv_limit(window, weights.shape[1] * window.group, depthwise=common.is_depthwise(node))
+        if reason is not None:
+            return context.fail(reason)
+        return not is_input(x, context.config) or signed_input_fits(context, x)
+
+    def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
+        x = block.bindings["x"]
+        return entering_spec(spec, x, context.config) if is_input(x, context.config) else spec
+
+    def lower(self, block: Block, context: Lowering) -> Layer:
+        source, node = context.params[block.inputs[0]], block.nodes[0]
+        weight = block.constant("weight")
+        folded = common.fold_input_scale(weight, source, axis=0 if common.is_depthwise(node) else 1)
+        constants, attributes = self.products(block, context, folded, source)
+        attributes |= {name: list(graph.attribute(node, name)) for name in ("strides", "pads")}
+        attributes["group"] = int(graph.attribute(node, "group", 1))
+        if takes_image(block.bindings["x"], context.config):
+            zeros = zero_point(context, block.inputs[0], weight.shape[1])
+            constants["padding_value"] = np.clip(np.rint(zeros), 0, 255).astype(np.uint8)
+            attributes |= {"buffer_bits": 32} | widths.buffers(block, context.config, 32)
+        return Layer("conv2d", block.inputs, block.outputs, constants, attributes)
+
+
+def _frame_window(node: ir.Node) -> common.Window | None:
+    """The window in a frame; None where a convolution has another shape, or reaches over time."""
+    size = (graph.dims(node.inputs[0]) or ())[2:]
+    lists = [graph.attribute(node, name) for name in ("kernel_shape", "strides", "dilations")]
+    pads, rank = graph.attribute(node, "pads"), len(size)
+    if rank not in {1, 3} or any(values[0] != 1 for values in lists) or pads[0] or pads[rank]:
+        return None
+    kernel, strides, dilations = ((*values[1:], 1, 1)[:2] for values in lists)
+    sizes = [n if isinstance(n, int) else 0 for n in (*size[1:], 1, 1)[:2]]
+    if kernel[0] != kernel[1] or strides[0] != strides[1] or any(step != 1 for step in dilations):
+        return None
+    around = (*pads[1:rank], *pads[rank + 1 :]) or (0, 0, 0, 0)
+    return common.Window(kernel[0], strides[0], around, (sizes[0], sizes[1]), graph.attribute(node, "group"))
 
 
 class BufferTempConv(Scaled):
     """BufferTempConv and DepthwiseBufferTempConv: a convolution over time alone, which looks back and never ahead.
 
-    In the float model, time is axis 2: [N, channels, frames, rows, columns] or [N, channels, frames], a kernel of
-    [frames, 1, 1] and as many zero frames less one before the first. On the chip, frames are the batch.
+    In the float model: as many frames of zeros before the first as its kernel has, less one, and none behind the last.
     """
 
     accumulator_bits = 32
@@ -42,4 +106,5 @@ class BufferTempConv(Scaled):
         weight = common.fold_input_scale(block.constant("weight"), source, axis=0 if depthwise else 1)
         constants, attributes = self.products(block, context, weight, source)
         attributes["group"] = int(graph.attribute(node, "group", 1))
+        attributes |= widths.buffers(block, context.config, 32)
         return Layer("buffer_temp_conv", block.inputs, block.outputs, constants, attributes)

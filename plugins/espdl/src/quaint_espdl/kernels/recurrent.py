@@ -189,8 +189,8 @@ def _recurrent(step: Callable[..., Any], count: int) -> Kernel:
         if shapes is not None:
             x = k.reshape(x, [-1, 1, features])
             initial = tuple(k.reshape(each, [-1, 1, hidden_size]) for each in initial)
-        first = k.reshape(k.gather(x, [0], 0), [0, 0, -1])
-        zeros = k.matmul(first, np.zeros((features, hidden_size), np.int64))
+        first = k.reshape(k.gather(x, [0], 0), [-1, features])
+        zeros = k.reshape(k.matmul(first, np.zeros((features, hidden_size), np.int64)), [1, -1, hidden_size])
         runs = []
         for place, own in enumerate(_directions(weight, recurrent, bias)):
             known = (zeros if start is None else k.add(zeros, start[place]) for start in (initial_h, initial_c))
@@ -220,9 +220,9 @@ class _Run(Generic[V]):
         made: dict[int, V] = {}
         moments = range(k.shape(x)[0] or 0)
         for moment in reversed(moments) if backwards else moments:
-            # the same shape again: onnxruntime 1.31 dies of fusing a product in float64 with a Transpose of the batch
-            now = k.reshape(k.gather(x, [moment], 0), [0, 0, -1])
-            entering = self.gates.product(now, self.own.weight, 0)
+            # rows: onnxruntime 1.31 dies of fusing a product in float64 with a Transpose of the batch before it
+            rows = k.reshape(k.gather(x, [moment], 0), [-1, self.own.weight.shape[-1]])
+            entering = k.reshape(self.gates.product(rows, self.own.weight, 0), [1, -1, len(self.own.weight)])
             states = self.step(self.gates, self.own, entering, states)
             made[moment] = states[0]
         sequence = k.concat([made[moment] for moment in moments], 0)
