@@ -6,7 +6,7 @@ EDITABLE := -e plugins/akida -e plugins/espdl -e plugins/onnx_generic
 TARGETS := --target esp32p4 --target esp32s3 --target akida1 --target akida2 --target onnx-qdq
 DIGITS := examples/digits
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test test-runtime lint bench docs clean
 
 demo: .venv/runtime  ## quantize the bundled model for all targets and compare them
 	$(BIN)/quaint compare $(DIGITS)/digits.onnx $(TARGETS) --calibration $(DIGITS)/calibration.npz \
@@ -14,6 +14,9 @@ demo: .venv/runtime  ## quantize the bundled model for all targets and compare t
 
 test: .venv/development  ## the whole suite, PyTorch and Keras front ends included
 	$(BIN)/python -m pytest -n 2
+
+test-runtime: .venv-akida/ready  ## the tests with BrainChip's akida package: proprietary, and you accept its licence
+	.venv-akida/bin/python -m pytest plugins/akida/tests
 
 lint: .venv/development
 	$(BIN)/ruff check .
@@ -36,5 +39,11 @@ docs: .venv/development
 	$(BIN)/pip install -q -c constraints.txt -r tests/requirements.txt -e ".[torch,keras]" $(EDITABLE)
 	@touch $@
 
+# A venv of its own: whatever else runs must run without the package.
+.venv-akida/ready: $(PROJECTS) constraints.txt tests/requirements.txt
+	$(PYTHON) -m venv .venv-akida
+	.venv-akida/bin/pip install -q -c constraints.txt -r tests/requirements.txt -e . -e "plugins/akida[runtime]"
+	@touch $@
+
 clean:
-	rm -rf .venv build
+	rm -rf .venv .venv-akida build

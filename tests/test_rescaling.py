@@ -23,7 +23,7 @@ def net() -> tuple[Any, np.ndarray[Any, np.dtype[np.float32]]]:
 
 def run(model: Any, x: Any) -> Any:
     loaded = model if isinstance(model, ir.Model) else ir.from_proto(model)
-    name = loaded.graph.outputs[0].name
+    name = loaded.graph.outputs[0].name or ""
     return FloatModel(loaded, (name,)).run({"input": x})[name]
 
 
@@ -37,7 +37,7 @@ def test_every_reader_of_the_input_sees_the_rescaled_one(scale: float, offset: f
 
 
 def test_the_model_itself_stays_as_it_is() -> None:
-    model, x = net()
+    model, _ = net()
     before = model.SerializeToString()
     quaint.insert_rescaling(model, 0.5)
     assert model.SerializeToString() == before

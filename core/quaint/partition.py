@@ -210,8 +210,8 @@ def _claim(
                 break
             main = block.nodes[0]
             part_of.update((inner, main) for inner in block.nodes[1:] if inner not in part_of)
-            for refused in (main, node):
-                reasons.setdefault(refused, "; ".join(attempt.reasons) or "refused")
+            for refused in (main, node) if attempt.reasons else ():
+                reasons.setdefault(refused, "; ".join(attempt.reasons))
     refusals = [
         Refusal(node.name or "", node.op_type, reasons.get(node, f"the chip has no layer for {node.op_type} here"))
         for node in nodes

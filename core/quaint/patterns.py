@@ -169,7 +169,10 @@ class Pattern:
         raise NotImplementedError(f"{type(self).__name__} draws nothing")
 
     def check(self, context: CheckContext, *_: Any, **bindings: Any) -> bool:
-        """Whether the chip can run it; ``context.fail(reason)`` where not. ``bindings`` are the operands and ``block``."""
+        """Whether the chip can run it; ``context.fail(reason)`` where not. ``bindings`` are the operands and ``block``.
+
+        False without a reason says that another pattern is meant, whose reason then counts.
+        """
         return True
 
     def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:

@@ -57,6 +57,8 @@ def check_widths(target: Target, config: Config) -> None:
             _check_bits(target, config, "activation_bits", wishes.get(key))
         for key in ("output_bits", "last_output_bits", "buffer_bits"):
             _check_bits(target, config, key, wishes.get(key))
+        if wishes.get("signed") is not None and not target.signs:
+            raise QuaintError("QT340", f"{target.name} decides itself which integers are signed", hint="leave it out")
     _check_input_dtype(target, config.input_dtype)
 
 

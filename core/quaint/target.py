@@ -59,6 +59,7 @@ class Target:
         output_bits: widths that ``Config.output_bits`` may ask for.
         last_output_bits: widths that ``Config.last_output_bits`` may ask for.
         buffer_bits: widths that ``Config.buffer_bits`` may ask for.
+        signs: whether the wishes may say that a layer's output is signed or not.
         simulated: the widths of each of these (by name) where the wishes may go beyond the hardware.
         input_dtypes: integers that may enter, by name.
         host: ONNX operators that may run in float on the host after the chip's last layer without a word; with ``ANY`` among
@@ -90,6 +91,7 @@ class Target:
     output_bits: tuple[int, ...] = ()
     last_output_bits: tuple[int, ...] = ()
     buffer_bits: tuple[int, ...] = ()
+    signs: bool = False
     simulated: Mapping[str, Sequence[int]] = field(default_factory=dict)
     input_dtypes: tuple[str, ...] = ("int8",)
     host: frozenset[str] = frozenset()

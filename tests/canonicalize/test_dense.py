@@ -18,6 +18,30 @@ def weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.normal(size=shape).astype(np.float32)
 
 
+def test_a_product_over_a_channel_last_map_is_a_pointwise_convolution(
+    canonical: Canonical, ops: Ops, rng: np.random.Generator
+) -> None:
+    model = canonical(
+        """(float[N,5,4,3] x) => (float[N,4,3,2] y) {
+            t = Transpose <perm = [0, 2, 3, 1]> (x)
+            m = MatMul (t, w)
+            y = Add (m, b) }""",
+        w=weights(rng, 5, 2),
+        b=weights(rng, 2),
+    )
+    assert ops(model) == ["Conv", "Transpose"]
+
+
+def test_a_channel_last_map_that_others_read_stays(canonical: Canonical, ops: Ops, rng: np.random.Generator) -> None:
+    model = canonical(
+        """(float[N,5,4,3] x) => (float[N,4,3,2] y, float[N,4,3,5] t) {
+            t = Transpose <perm = [0, 2, 3, 1]> (x)
+            y = MatMul (t, w) }""",
+        w=weights(rng, 5, 2),
+    )
+    assert sorted(ops(model)) == ["MatMul", "Transpose"]
+
+
 @pytest.mark.parametrize("trans_b", [0, 1])
 @pytest.mark.parametrize("bias", [(), (1,), (3,), (1, 3), None])
 @pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.5, 3.0), (1.0, 0.0)])

@@ -48,3 +48,10 @@ def test_an_existing_file_is_kept(run: Callable[..., Result], saved: Path, tmp_p
     assert (tmp_path / "config.json").read_text() == "mine"
     run("config", saved, "--output", tmp_path / "config.json", "--force")
     assert json.loads((tmp_path / "config.json").read_text())["target"] == "demo8"
+
+
+def test_a_form_that_the_target_lacks(run: Callable[..., Result], saved: Path) -> None:
+    assert (
+        "error[QU112]: demo8 has no configuration of the form 'q_config'"
+        in run("config", saved, "--format", "q_config", code=2).stderr
+    )

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quaint.graph import sample_bytes
+from quaint import graph
 from quaint.quantizers.ranges import Ranges
 from quaint.quantizers.walk import Walk, channel_means, fixed_batch
-from quaint.quantizers.weights import along, array, output_axis, replace
+from quaint.quantizers.weights import along, array, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from quaint.numerics import QuantParams
+    from quaint.numerics import QuantParams, Rounding
     from quaint.partition import Plan
     from quaint.quantizers.walk import Product
     from quaint.scales import Range
+
+    Floats = NDArray[np.float64]
 
 #: Samples whose activations are held at once: means over every pixel need few.
 SAMPLES = 16
@@ -43,10 +45,10 @@ class BiasCorrection(Ranges):
     def prepare(self, plan: Plan, samples: Mapping[str, NDArray[Any]]) -> None:
         """Remember a few samples."""
         super().prepare(plan, samples)
-        fitting = BYTES // max(sample_bytes(plan.values[name]) for name in plan.edges)
+        fitting = BYTES // max(graph.sample_bytes(plan.values[name]) for name in plan.edges)
         batch = fixed_batch(plan) or 1
         count = max(batch, min(self.samples, fitting) // batch * batch)
-        self._samples = {name: values[:count] for name, values in samples.items()}
+        self._samples = {name: values[:count].copy() for name, values in samples.items()}
 
     def refine(
         self, plan: Plan, params: Mapping[str, QuantParams], ranges: Mapping[str, Range]
@@ -60,8 +62,7 @@ class BiasCorrection(Ranges):
         """Take the shift of a product's mean off its bias."""
         node, exact, rounded = product.node, array(product.node, 1), product.rounded
         if rounded is None and product.weight is not None:
-            weight = by_output(product.weight, node)
-            rounded = weight.dequantize(weight.quantize(exact, walk.plan.target.rounding))
+            rounded = _nearest(exact, product.weight, node, walk.plan.target.rounding)
         replace(node, 1, exact if rounded is None else rounded)
         sums = without_shift(walk, product)
         replace(node, 1, exact)
@@ -77,6 +78,14 @@ def without_shift(walk: Walk, product: Product) -> NDArray[Any]:
     return sums
 
 
-def by_output(weight: QuantParams, node: ir.Node) -> QuantParams:
-    """Parameters for the weights as ONNX arranges them: a chip may have its output channels along another axis."""
-    return weight if weight.axis is None else dataclasses.replace(weight, axis=output_axis(node))
+def _nearest(exact: Floats, weight: QuantParams, node: ir.Node, rounding: Rounding) -> Floats:
+    """The reals that the nearest integers stand for; a chip may count output channels along another axis than ONNX."""
+    if weight.axis is None:
+        return weight.dequantize(weight.quantize(exact, rounding))
+    if node.op_type != "ConvTranspose":
+        weight = dataclasses.replace(weight, axis=0)
+        return weight.dequantize(weight.quantize(exact, rounding))
+    groups = int(graph.attribute(node, "group", 1))  # ONNX has [in, out / groups, ...]
+    each = [dataclasses.replace(weight, scale=scale, axis=1) for scale in np.split(weight.scale, groups)]
+    parts = zip(each, np.split(exact, groups), strict=True)
+    return np.concatenate([params.dequantize(params.quantize(part, rounding)) for params, part in parts])

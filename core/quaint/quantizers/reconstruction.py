@@ -18,7 +18,7 @@ import numpy as np
 
 from quaint import graph
 from quaint.numerics import ScaleKind
-from quaint.quantizers.bias_correction import BiasCorrection, by_output, without_shift
+from quaint.quantizers.bias_correction import BiasCorrection, without_shift
 from quaint.quantizers.patches import operands
 from quaint.quantizers.weights import array, replace
 
@@ -66,7 +66,7 @@ class Reconstruction(BiasCorrection):
         given = product.weight
         if product.rounded is not None or given is None or given.zero_point.any():
             return super()._correct(walk, product)
-        if product.node.op_type == "ConvTranspose":
+        if product.node.op_type == "ConvTranspose" or len(product.nodes) > 1:
             return super()._correct(walk, product)
         weight, params = _fitted(walk, product, given)
         replace(product.node, 1, weight)
@@ -88,11 +88,10 @@ def _fitted(walk: Walk, product: Product, weight: QuantParams) -> tuple[Floats, 
     x -= x.mean(axis=1, keepdims=True)
     moments = np.asarray(x.swapaxes(1, 2) @ x / x.shape[1], np.float64)
     moments += _damping(moments, x.shape[1])
-    given = by_output(weight, product.node)
-    low = -given.dtype.high if walk.lowering.weight_spec(product.block).narrow else given.dtype.low
-    grid = _Grid(low, given.dtype.high)
+    low = -weight.dtype.high if walk.lowering.weight_spec(product.block).narrow else weight.dtype.low
+    grid = _Grid(low, weight.dtype.high)
     least = walk.lowering.finest_weight_scale(product.block, array(product.node, 2))
-    scale = _best_scale(rows, moments, given.scale, least, FACTORS[walk.plan.target.weight.scale], grid)
+    scale = _best_scale(rows, moments, weight.scale, least, FACTORS[walk.plan.target.weight.scale], grid)
     params = dataclasses.replace(weight, scale=scale)
     steps = np.broadcast_to(scale, len(exact)).reshape(rows.shape[:2])
     return reconstruct(rows, moments, steps, grid).reshape(exact.shape), params

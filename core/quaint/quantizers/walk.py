@@ -10,7 +10,6 @@ import onnx
 import onnx_ir as ir
 
 from quaint import graph
-from quaint import graph
 from quaint.floatmodel import FloatModel, extract
 from quaint.lower import Lowering
 from quaint.quantizers.weights import WEIGHTED, output_axis, private
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     Arrays = dict[str, NDArray[Any]]
 
 
+#: Samples at a time where the model takes any number.
 CHUNK = 4
 
 
@@ -37,17 +37,22 @@ class Product:
 
     Args:
         block: the layer.
-        node: its node with the weights.
+        nodes: those of its nodes that come to the sums: the last has the weights.
         weight: how the layer's integers stand for the weights; None where only ``rounded`` says it.
         rounded: the real weights that its integers stand for, in ONNX's order; None where ``weight`` says it.
         mean: of the sums that the float model gives, before any activation, for each channel; float64.
     """
 
     block: Block
-    node: ir.Node
+    nodes: tuple[ir.Node, ...]
     weight: QuantParams | None
     rounded: NDArray[np.float64] | None
     mean: NDArray[np.float64]
+
+    @property
+    def node(self) -> ir.Node:
+        """Its node with the weights."""
+        return self.nodes[-1]
 
     @property
     def sums(self) -> str:
@@ -92,21 +97,21 @@ class Walk:
         for index, block in enumerate(self.plan.blocks):
             block.pattern.lower(block, self.lowering)
             read = {name for later in self.plan.blocks[index + 1 :] for name in later.inputs}
-            node, weight = block.nodes[0], self.lowering.params.get(f"{block.name}/weight")
+            nodes, weight = _to_sums(block), self.lowering.params.get(f"{block.name}/weight")
             rounded = self.lowering.rounded.get(block.name)
-            if node.op_type in WEIGHTED and private(node) and (weight is not None or rounded is not None):
-                mean = self._advance_real(block, read)
-                rounded = None if rounded is None else np.moveaxis(rounded, 0, output_axis(node))
-                sums = correct(Product(block, node, weight, rounded, mean))
-                self._advance_whole(block, {node.outputs[0].name or "": sums})
+            if nodes and (weight is not None or rounded is not None):
+                mean = self._advance_real(block, nodes[-1], read)
+                rounded = None if rounded is None else np.moveaxis(rounded, 0, output_axis(nodes[-1]))
+                product = Product(block, nodes, weight, rounded, mean)
+                self._advance_whole(block, block.nodes[len(nodes) :], {product.sums: correct(product)})
             else:
-                self._advance_real(block, read)
-                self._advance_whole(block, {})
+                self._advance_real(block, block.nodes[0], read)
+                self._advance_whole(block, block.nodes, {})
             self._whole = {name: values for name, values in self._whole.items() if name in read}
 
     def sums(self, product: Product) -> NDArray[Any]:
         """Sums of a product on the integers, with its weights and bias as they are now; float32."""
-        part = _Part(self.plan.model, (product.node,), (product.sums,))
+        part = _Part(self.plan.model, product.nodes, (product.sums,))
         found: Arrays = {}
         for rows in self._chunks():
             self._put(found, rows, part.run(self._reals(part, rows)))
@@ -118,9 +123,9 @@ class Walk:
         for rows in self._chunks():
             yield dequantized(self._whole[name][self._at(name, rows)], self.lowering.params[name])
 
-    def _advance_real(self, block: Block, read: set[str]) -> NDArray[np.float64]:
-        """Run a block in float, keep what is ``read`` later, and give the mean of each channel of its first node."""
-        sums = block.nodes[0].outputs[0].name or ""
+    def _advance_real(self, block: Block, node: ir.Node, read: set[str]) -> NDArray[np.float64]:
+        """Run a block in float, keep what is ``read`` later, and give the mean of each channel of what ``node`` makes."""
+        sums = node.outputs[0].name or ""
         part = _Part(self.plan.model, block.nodes, tuple(dict.fromkeys((sums, *block.outputs))))
         kept: Arrays = {}
         means = []
@@ -131,9 +136,8 @@ class Walk:
         self._real = {name: values for name, values in self._real.items() if name in read} | kept
         return np.asarray(np.sum(means, axis=0) / self.count)
 
-    def _advance_whole(self, block: Block, known: Arrays) -> None:
-        """Run a block on what the integers stand for; ``known`` are the sums of its first node."""
-        nodes = block.nodes[len(known) :]
+    def _advance_whole(self, block: Block, nodes: Sequence[ir.Node], known: Arrays) -> None:
+        """Run the last ``nodes`` of a block on what the integers stand for; ``known`` is what those before make."""
         part = _Part(self.plan.model, nodes, block.outputs) if nodes else None
         for rows in self._chunks():
             results = {name: values[self._at(name, rows)] for name, values in known.items()}
@@ -170,6 +174,14 @@ class Walk:
     def _chunks(self) -> Iterator[slice]:
         for start in range(0, self.count, self.chunk):
             yield slice(start, start + self.chunk)
+
+
+def _to_sums(block: Block) -> tuple[ir.Node, ...]:
+    """The nodes of a block up to the first one with weights of its own; none if it has no such node."""
+    for index, node in enumerate(block.nodes):
+        if node.op_type in WEIGHTED and private(node):
+            return block.nodes[: index + 1]
+    return ()
 
 
 class _Part:

@@ -91,7 +91,7 @@ class Segment:
             (outgoing(self._tracer, model, name, self._values[name]), stored_type(model, name)) for name in outputs
         ]
         proto = helper.make_graph(
-            graph.nodes,
+            graph.needed(name for name, _ in results),
             "segment",
             [
                 helper.make_tensor_value_info(place, stored_type(model, name), _axes(model.shapes[name]))

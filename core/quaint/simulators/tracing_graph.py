@@ -11,7 +11,7 @@ import numpy as np
 from onnx import TensorProto, compose, helper
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import onnx
     from numpy.typing import NDArray
@@ -116,6 +116,16 @@ class Graph:
         self.nodes += graph.node
         return [value.name for value in graph.output]
 
+    def needed(self, outputs: Iterable[str]) -> list[onnx.NodeProto]:
+        """The nodes that make ``outputs``, in order: what was begun and given up is left out."""
+        wanted = set(outputs)
+        kept: list[onnx.NodeProto] = []
+        for node in reversed(self.nodes):
+            if not wanted.isdisjoint(node.output):
+                kept.append(node)
+                wanted.update(_read(node))
+        return kept[::-1]
+
     def constant(self, array: Array) -> str:
         """The name of a value that holds ``array`` in its own type."""
         array = np.asarray(array)
@@ -202,3 +212,12 @@ class Graph:
         limit = self.constant(np.asarray(tensor.kind.limit, tensor.kind.dtype))
         lowest = self.constant(np.asarray(-tensor.kind.limit, tensor.kind.dtype))
         return Tensor(self.node("Clip", tensor.name, lowest, limit), tensor.kind)
+
+
+def _read(node: onnx.NodeProto) -> Iterator[str]:
+    """Names that a node reads, those in its branches and bodies included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from _read(inner)
+        yield from (value.name for value in attribute.g.output)

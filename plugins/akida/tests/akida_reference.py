@@ -113,7 +113,9 @@ def finish2(acc: Map, fields: dict[str, Any]) -> Map:
     if fields.get("gap"):
         v = average(v, post)
     for at in np.ndindex(*v.shape):
-        product = round_shift(sat(v[at] * int(fields["output_scales"][at[-1]]), post), int(fields["output_shift"][at[-1]]))
+        product = round_shift(
+            sat(v[at] * int(fields["output_scales"][at[-1]]), post), int(fields["output_shift"][at[-1]])
+        )
         v[at] = sat_out(product, fields["output_bits"], signed=fields.get("signed", True))
     return v
 

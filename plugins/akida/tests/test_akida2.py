@@ -227,6 +227,15 @@ def test_the_whole_of_mobilenet_v1_is_on_the_chip() -> None:
     assert not made.refusals
 
 
+@needs_data
+def test_mobilenet_v1_is_within_three_points() -> None:
+    """Biases are corrected for the weights as the chip has them, the scales of its input folded in."""
+    path, calibration, samples, labels = real_model("mobilenet_v1_025_224_bn.onnx")
+    made = pipeline.quantize(path, "akida2", calibration)
+    (name,) = made.integer.outputs
+    assert top1(made.run(samples)[name], labels) >= top1(run_float(onnx.load(path), samples), labels) - 0.03
+
+
 def test_pooling_after_a_stride_has_a_layer_of_its_own() -> None:
     """The chip cannot do both in one: an identity convolution pools."""
     made, samples, truth = quantize(*_first(pooled_and_strided()), output=pooled_and_strided()[1])

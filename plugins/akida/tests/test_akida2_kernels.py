@@ -168,7 +168,9 @@ def test_buffer_temp_conv(seed: int, largest: int, draw: st.DataObject) -> None:
     steps, depthwise, flat = draw.draw(st.integers(2, 10)), draw.draw(st.booleans()), draw.draw(st.booleans())
     frames, channels, filters = [random.integers(-128, 128, (1, 1 if flat else 2, 3)) for _ in range(6)], 3, 3
     frames[2][:] = 127
-    weight = random.integers(-largest, largest + 1, (1, 1, steps, channels) if depthwise else (1, 1, steps * channels, 3))
+    weight = random.integers(
+        -largest, largest + 1, (1, 1, steps, channels) if depthwise else (1, 1, steps * channels, 3)
+    )
     made = fields(random, filters, draw) | {"buffer_bits": 32, "wraps": False}
     constants, attributes = kernel_arguments(made)
     if depthwise:

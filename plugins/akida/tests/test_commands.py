@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x = net.conv(chain(net, net.input(3, 8, 8), 3), (8, 8), pads=SAME)
     x = net.op("GlobalAveragePool", net.op("Relu", net.conv(x, (8, 8), pads=SAME)))
     (path / "net.onnx").write_bytes(net.build(dense(net, x, 8)).SerializeToString())
-    np.savez(path / "samples.npz", **net.samples(40))
+    np.savez(path / "samples.npz", input=net.samples(40)["input"])
     run("akida", "quantize", "-m", path / "net.onnx", "-sa", path / "samples.npz")
     return path
 
@@ -101,7 +101,9 @@ def test_the_configuration_goes_out_and_in(folder: Path) -> None:
 
 
 def test_rescaling(folder: Path) -> None:
-    run("akida", "insert_rescaling", "-m", folder / "net.onnx", "-d", folder / "out.onnx", "-s", 0.5, "-o", 1, "--force")
+    run(
+        "akida", "insert_rescaling", "-m", folder / "net.onnx", "-d", folder / "out.onnx", "-s", 0.5, "-o", 1, "--force"
+    )
     assert [node.op_type for node in onnx.load(folder / "out.onnx").graph.node][:2] == ["Mul", "Add"]
 
 
@@ -120,7 +122,9 @@ def test_analysis(folder: Path) -> None:
 
 
 def test_the_list_of_layers(folder: Path) -> None:
-    listed = json.loads(run("akida", "summary", folder / "net_quantized" / "net.akida2.onnx", "--json").stdout)["layers"]
+    listed = json.loads(run("akida", "summary", folder / "net_quantized" / "net.akida2.onnx", "--json").stdout)[
+        "layers"
+    ]
     assert [row["name"] for row in listed][:3] == ["input_quantizer", "conv0", "relu0"]
     assert listed[0]["output"].startswith("8 bits unsigned, scale [")
     assert [row["parameters"] for row in listed[1:3]] == [3 * 3 * 3 * 8 + 8, 2 * 8]

@@ -103,7 +103,7 @@ def test_the_command_line_dumps_and_reads_it(tmp_path: Path) -> None:
     x = net.op("GlobalAveragePool", chain(net, net.input(3, 8, 8), 3))
     model, samples, dump = tmp_path / "net.onnx", tmp_path / "samples.npz", tmp_path / "config.json"
     model.write_bytes(net.build(dense(net, x, 8)).SerializeToString())
-    np.savez(samples, **net.samples(32))
+    np.savez(samples, input=net.samples(32)["input"])
 
     def run(*args: object, code: int = 0) -> str:
         done = CliRunner().invoke(quaint, [str(arg) for arg in args])
@@ -117,7 +117,7 @@ def test_the_command_line_dumps_and_reads_it(tmp_path: Path) -> None:
     run("config", quantize("one"), "--format", "q_config", "--output", dump)
     first = json.loads(dump.read_text())
     assert first["conv0"] == {"weight_quantizer": {"bitwidth": 8}, "buffer_bitwidth": 32}
-    first["relu0"]["output_quantizer"] ["axis"] = "per-tensor"
+    first["relu0"]["output_quantizer"]["axis"] = "per-tensor"
     first["gemm0"]["weight_quantizer"]["bitwidth"] = 4
     dump.write_text(json.dumps(first))
     assert json.loads(run("config", quantize("two", "--config", dump), "--format", "q_config", "--json")) == first
@@ -143,10 +143,19 @@ def test_what_is_recognized() -> None:
     assert not q_config.recognizes({"weight_bits": 8, "layers": {"output_quantizer": {}}})
 
 
+def test_the_sign_of_4_bits_is_no_wish() -> None:
+    narrow, wide = ({"output_quantizer": {"bitwidth": bits, "signed": False}} for bits in (4, 6))
+    assert q_config.read({"relu": narrow}).layers["relu"] == {"activation_bits": 4}
+    assert q_config.read({"relu": wide}).layers["relu"] == {"activation_bits": 6, "signed": False}
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"weight_quantiser": {}}, "unknown configuration key 'conv.weight_quantiser', did you mean 'weight_quantizer'"),
+        (
+            {"weight_quantiser": {}},
+            "unknown configuration key 'conv.weight_quantiser', did you mean 'weight_quantizer'",
+        ),
         ({"weight_quantizer": {"bits": 4}}, "unknown configuration key 'conv.weight_quantizer.bits'"),
         ({"weight_quantizer": 4}, "'conv.weight_quantizer' does not take 4"),
         ({"buffer_bitwidth": {}}, "'conv.buffer_bitwidth' does not take {}"),

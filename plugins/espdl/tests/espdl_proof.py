@@ -13,6 +13,7 @@ import espdl_interpreter_reductions  # noqa: F401 - registers its operations
 import numpy as np
 import onnx_ir as ir
 from espdl_interpreter import Interpreter
+from espdl_rules import broken_rules
 
 from quaint.config import Config
 from quaint.pipeline import quantize
@@ -111,7 +112,9 @@ def prove(result: Quantized) -> EspdlModel:
     """Export, read back, interpret: the file must give what the reference simulator gives, and hold it as a test vector."""
     files = export(result, "net")
     assert files == export(result, "net"), "not the same bytes again"
-    model = read(files[f"net.{result.target.name}.espdl"])
+    data = files[f"net.{result.target.name}.espdl"]
+    assert not broken_rules(data)
+    model = read(data)
     integer, random = result.integer, np.random.default_rng(0)
     feeds = {}
     for name in integer.integer_inputs:

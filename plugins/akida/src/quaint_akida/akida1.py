@@ -66,7 +66,8 @@ class Convolutional(Spiking):
         scale, constants, attributes = self.finish(block, context, limit, bias, pixels=pixels, offset=offset)
         constants["weight"] = quantize(context, block, weight, scale).astype(np.int8)
         common.declare_weight(context, block, scale, source, context.weight_spec(block).dtype, 0)
-        attributes |= {"padding_value": int(np.clip(np.rint(zeros.flat[0]), 0, 255)), "flatten": block.node("Flatten") is not None}
+        border = int(np.clip(np.rint(zeros.flat[0]), 0, 255))
+        attributes |= {"padding_value": border, "flatten": block.node("Flatten") is not None}
         return Layer("convolutional", block.inputs, block.outputs, constants, attributes | _geometry(block))
 
 

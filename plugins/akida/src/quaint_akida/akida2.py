@@ -24,7 +24,7 @@ from quaint_akida.limits2 import (
 )
 from quaint_akida.rescaling import Rescaling, zero_point
 from quaint_akida.scaling2 import Scaled
-from quaint_akida.streams2 import BufferTempConv
+from quaint_akida.streams2 import BufferTempConv, FrameConv
 
 if TYPE_CHECKING:
     from quaint.lower import Lowering
@@ -156,7 +156,10 @@ AKIDA2 = Target(
     name="akida2",
     summary="Akida 2: 8-bit weights and activations, scales for each channel",
     domain="quaint.akida",
-    patterns=(Conv2D, BufferTempConv, Conv2DTranspose, Dense1D, Add, Concatenate, Identity, Rescaling, ChannelsLast, ChannelsLastOutput),
+    patterns=(
+        *(FrameConv, BufferTempConv, Conv2D, Conv2DTranspose, Dense1D, Add, Concatenate),
+        *(Identity, Rescaling, ChannelsLast, ChannelsLastOutput),
+    ),
     activation=QuantSpec(INT8, axis=1, observer="percentile"),
     weight=QuantSpec(INT8, axis=0, narrow=True),
     rounding=Rounding.HALF_UP,
@@ -168,6 +171,7 @@ AKIDA2 = Target(
     output_bits=(8,),
     last_output_bits=(8,),
     buffer_bits=(28, 32),
+    signs=True,
     simulated={
         "weight_bits": range(2, 17),
         "activation_bits": range(1, 17),
@@ -178,7 +182,7 @@ AKIDA2 = Target(
     input_dtypes=("uint8", "int8"),
     host=frozenset({"Softmax", "LogSoftmax", ANY}),
     exporter="akida",
-    defaults={"input_weight_bits": 8},
+    defaults={"quantizer": "bias-correction", "input_weight_bits": 8},
     options={"fbz": exporter.OPTION},
     config_formats={"q_config": q_config.FORMAT},
     check=check_widths,

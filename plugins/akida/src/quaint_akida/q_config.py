@@ -115,9 +115,11 @@ def _wishes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     buffers = {found["buffer_bitwidth"] for found in (entry, output) if "buffer_bitwidth" in found}
     if len(buffers) > 1:
         raise QuaintError("QP510", f"the buffers of {name!r} have {sorted(buffers)} bits", hint="give both the same")
+    bits = output.get("bitwidth", 8)
     wishes = {
         "activation_bits": output.get("bitwidth"),
-        "signed": output.get("signed"),
+        # Of 4 bits or fewer the chip's integers are unsigned, whatever one says.
+        "signed": output.get("signed") if not isinstance(bits, int) or bits > 4 else None,
         "per_tensor_activations": AXES.get(output.get("axis", "")),
         "weight_bits": weight.get("bitwidth"),
         "buffer_bits": next(iter(buffers), None),

@@ -127,9 +127,7 @@ def split_joins(editor: GraphEditor, _config: Config, node: ir.Node) -> str | No
         assert more is not None
         channels += more[0]
         shape, name = (batch, channels, *size[1:]), f"{node.name}_{i}"
-        joined = editor.insert(
-            "Concat", [joined, value], {"axis": 1}, before=node, name=name, like=joined, shape=shape
-        )
+        joined = editor.insert("Concat", [joined, value], {"axis": 1}, before=node, name=name, like=joined, shape=shape)
     editor.retype(node, "Concat", [joined, rest[-1][0]], {"axis": 1})
     return f"joins {len(parts)} maps, the chip two at a time; {len(parts) - 1} layers now"
 

@@ -76,6 +76,12 @@ def weight_bits(layer: Layer, widths: Sequence[int], *names: str) -> int:
     raise refuse(layer, f"weights of more than {widths[-1]} bits")
 
 
+def filters(layer: Layer) -> Array:
+    """Filters [F, C, k, k] of a convolution; those of frames in a stream are [F, C, 1, k, k] or [F, C, 1]."""
+    weight = layer.constants["weight"]
+    return weight if weight.ndim == 4 else weight.reshape(*weight.shape[:2], *(*weight.shape[3:], 1, 1)[:2])
+
+
 def window(layer: Layer, model: IntegerModel) -> tuple[str, int]:
     """Padding by its name, and stride, of a convolution.
 
@@ -84,10 +90,11 @@ def window(layer: Layer, model: IntegerModel) -> tuple[str, int]:
     """
     names = {"same": "Same", "same-upper": "SameUpper", "valid": "Valid"}
     rows, columns, _ = map_shape(model.shapes[layer.inputs[0]])
-    stride, edge = layer.attributes["strides"][0], layer.constants["weight"].shape[-1]
-    padding = Window(edge, stride, tuple(layer.attributes["pads"]), (rows, columns), 1).padding
+    stride, pads, rank = layer.attributes["strides"][-1], layer.attributes["pads"], len(layer.attributes["strides"])
+    around = (0, 0, 0, 0) if rank == 1 else (*pads[rank - 2 : rank], *pads[2 * rank - 2 :])
+    padding = Window(filters(layer).shape[-1], stride, around, (rows, columns), 1).padding
     if padding is None:
-        raise refuse(layer, f"padding {layer.attributes['pads']}")
+        raise refuse(layer, f"padding {pads}")
     return names[padding], stride
 
 

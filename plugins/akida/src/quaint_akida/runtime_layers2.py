@@ -10,6 +10,7 @@ from quaint_akida.akida2_kernels import POST, SHIFT_HIGH
 from quaint_akida.runtime_layers import (
     VendorLayer,
     channel_kernel,
+    filters,
     kernel,
     map_shape,
     pooling,
@@ -32,7 +33,7 @@ BUFFER_BITS = {"conv2d": 28, "conv2d_transpose": 28, "dense1d": 28, "buffer_temp
 
 def conv2d(layer: Layer, model: IntegerModel) -> VendorLayer:
     """InputConv2D for an image, else Conv2D or DepthwiseConv2D."""
-    weight = layer.constants["weight"]
+    weight = filters(layer)
     (padding, stride), (kind, size, step) = window(layer, model), pooling(layer)
     arguments = {"padding": padding, "kernel_stride": stride, "kernel_size": weight.shape[-1]}
     arguments |= {"pool_type": kind, "pool_size": size, "pool_stride": step} | _ending(layer)

@@ -3,7 +3,7 @@
 Weights take the scales of their input channels in, so every channel of every tensor may have a scale of its own. Scaling
 out is ``round(v * M * 2**-S)`` with a mantissa M of up to 8 bits. The weights' scale is chosen a little coarser than it need
 be so that ``M * 2**-S`` is exact: the next layer's input has exactly the scale that it counts on. Of the mantissas near the
-finest one that is taken at which the bias loses least in its own 8 bits.
+finest one that is taken at which the weights lose least.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 INT8 = IntType(8, signed=True)
-#: How many mantissas are tried for the sake of the bias: weights become less than 1/32 coarser.
+#: How many mantissas are tried: the weights' scale becomes less than 1/32 coarser.
 CANDIDATES = 4
 #: Fields that are signed; the others are unsigned bytes.
 STORED = {"bias": np.int8, "output_shift": np.int8, "activation_shift": np.int8, "lut_values": np.int32}
@@ -112,10 +112,13 @@ class Filters:
         )
 
     def lost(self, scale: Floats) -> Floats:
-        """What the bias loses in 8 bits and a shift, in real units."""
-        value = self.whole_bias(scale)
-        mantissa, shift = encode(value, 8, signed=True)
-        return np.abs(np.ldexp(mantissa.astype(np.float64), shift) - value) * scale
+        """What the weights of each filter lose, squared.
+
+        Not what the bias loses: a bias that is corrected for the rounded weights must not change how they are rounded.
+        """
+        axes = tuple(range(1, self.weight.ndim))
+        real = self.integers(scale) * scale.reshape(-1, *[1] * len(axes))
+        return np.asarray(((real - self.weight) ** 2).sum(axis=axes))
 
 
 class Scaled(Pattern):
@@ -231,7 +234,7 @@ def _scale_out(
 def _exact(
     filters: Filters, limit: Floats, out: Any, high: int, post_bits: int = POST.bits
 ) -> tuple[Floats, Ints, Ints]:
-    """Scale of the weights, mantissa and shift: of the finest, those at which the biases lose least."""
+    """Scale of the weights, mantissa and shift: of the finest, those at which the weights lose least."""
     ends = [ScaleOut.finest(limit, out, high, n, post_bits) for n in range(CANDIDATES)]
     best = np.argmin([filters.lost(end.weight) for end in ends], axis=0)
     scale, mantissa, shift = (

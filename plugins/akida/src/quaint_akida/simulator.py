@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quaint.errors import QuaintError
+from quaint.integer import EDGE_LAYERS, MOVES
 from quaint.simulators.base import accepted, part
 from quaint.simulators.reference import Reference
 from quaint_akida import runtime_model
@@ -36,11 +37,14 @@ class AkidaRuntime:
         kernels: the definition of every ``op`` in it, for what does not run on the chip.
 
     Raises:
-        QuaintError: QP530 without the package.
+        QuaintError: QP530 without the package, QT352 for a layer that it does not have.
     """
 
     def __init__(self, model: IntegerModel, kernels: Mapping[str, Kernel]) -> None:
         runtime_model.runtime()
+        for layer in model.layers:
+            if layer.op not in EDGE_LAYERS | MOVES and not _on_chip(layer):
+                raise runtime_model.refuse(layer, "there is no such layer")
         self.model = model
         self._reference = Reference(model, kernels)
         self._built: dict[tuple[str, str], Any] = {}

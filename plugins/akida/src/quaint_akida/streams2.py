@@ -16,7 +16,7 @@ from quaint import graph
 from quaint.integer import Layer
 from quaint_akida import common, lut2, widths
 from quaint_akida.entrance import entering_spec, is_input, signed_input_fits, takes_image
-from quaint_akida.limits2 import check_frames, check_size, conv_limit, input_limit
+from quaint_akida.limits2 import check_frames, conv_limit, input_limit
 from quaint_akida.rescaling import zero_point
 from quaint_akida.scaling2 import Scaled
 
@@ -36,17 +36,19 @@ class FrameConv(Scaled):
         return op.Relu(conv), op.Clip(conv, low, high), *lut2.drawings(op, conv, slope), conv
 
     def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
-        node, weights = block.nodes[0], common.weights_of(context, weight)
-        window = _frame_window(node)
-        if weights is None or window is None or not lut2.check(context, block):
-            return weights is not None and context.fail("no convolution in a frame: that has a kernel of [1, k, k]")
-        if takes_image(x, context.config):
-            reason = input_limit(window)
-            return check_size(context, block, window) if reason is None else context.fail(reason)
-        reason = conv_limit(window, weights.shape[1] * window.group, depthwise=common.is_depthwise(node))
-        if reason is not None:
-            return context.fail(reason)
-        return not is_input(x, context.config) or signed_input_fits(context, x)
+        node, window = block.nodes[0], _frame_window(block.nodes[0])
+        if window is None:
+            return False
+        weights = common.weights_of(context, weight)
+        if weights is None or not lut2.check(context, block):
+            return False
+        image, depthwise = takes_image(x, context.config), common.is_depthwise(node)
+        reason = (
+            input_limit(window) if image else conv_limit(window, weights.shape[1] * window.group, depthwise=depthwise)
+        )
+        if reason is not None and not context.exceed(reason):
+            return False
+        return image or not is_input(x, context.config) or signed_input_fits(context, x)
 
     def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
         x = block.bindings["x"]
@@ -94,7 +96,7 @@ class BufferTempConv(Scaled):
         return op.Relu(conv), conv
 
     def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
-        if common.weights_of(context, weight) is None:
+        if graph.rank(x) not in {3, 5} or common.weights_of(context, weight) is None:
             return False
         if is_input(x, context.config):
             return context.fail("cannot be the first layer: it needs a convolution before it")

@@ -72,9 +72,20 @@ def _length(parts: Sequence[NDArray[Any]], axis: int) -> int:
 
 
 class Move(Observed, core.Move):
-    """Reshape, Flatten, Transpose; a file holds one sample, whose axes may come in any order."""
+    """Reshape, Flatten, Transpose; a file holds one sample, whose axes may come in any order.
+
+    And Identity, which is left where the same numbers leave the model twice, or as they enter.
+    """
 
     moves_batch = True
+
+    def pattern(self, op: Builder, x: Any, shape: Any) -> Any:
+        return *super().pattern(op, x, shape), op.Identity(x)
+
+    def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
+        if block.nodes[0].op_type != "Identity":
+            return super().lower(block, context)
+        return Layer("reshape", block.inputs, block.outputs, {}, {"shape": [0] * len(context.shape(block.outputs[0]))})
 
 
 class Slice(Observed, core.Slice):

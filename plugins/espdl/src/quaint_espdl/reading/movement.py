@@ -126,10 +126,16 @@ def pad(node: Node) -> Layer:
 
 
 def depth_to_space(node: Node) -> Layer:
-    """Channels to blocks of pixels."""
+    """Channels to blocks of pixels.
+
+    In mode DCR the runtime (ESP-DL 3.3.9, its C code) finds the channel by the rest of a division by the block's width, and the
+    row by a division by its square: right only with as many channels; else it leaves pixels out or writes behind the map.
+    """
     (batch, height, width, channels), block = node.input(0).dims, node.attributes["blocksize"]
     inner = channels // block**2
-    if node.attributes.get("mode", "DCR") == "DCR":
+    if (node.attributes.get("mode") or "DCR") == "DCR":
+        if inner != block:
+            raise Unsupported(f"mode DCR with {inner} channels from blocks of {block}: the runtime writes elsewhere")
         sizes, perm = [batch, height, width, block, block, inner], [0, 1, 3, 2, 4, 5]
     else:
         sizes, perm = [batch, height, width, inner, block, block], [0, 1, 4, 2, 5, 3]

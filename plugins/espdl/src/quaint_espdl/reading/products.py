@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quaint.layers.kernels import window_steps
 from quaint_espdl.file.layout import WeightKind, unpack
 from quaint_espdl.reading.view import Node, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,6 +54,28 @@ def _window(node: Node, rank: int, *names: str) -> dict[str, list[int]]:
     return {name: [*node.attributes.get(name, neutral.get(name))] for name in names}
 
 
+def _check_map(
+    node: Node, channels: int, kernel: Sequence[int], window: Mapping[str, Sequence[int]], *, ceil_mode: bool = False
+) -> None:
+    """Refuse a window that does not make a map of the output's sizes.
+
+    Raises:
+        ValueError: it does not, or makes none at all.
+    """
+    x, rank = node.input(0).dims, len(kernel)
+    strides, pads, dilations = window["strides"], window["pads"], window.get("dilations", [1] * rank)
+    if min((*kernel, *strides, *dilations), default=0) < 1 or min(pads) < 0:
+        raise ValueError(f"no window: {dict(window)} of {list(kernel)}")
+    axes = zip(x[1:-1], kernel, strides, dilations, pads[:rank], pads[rank:], strict=True)
+    steps = [
+        window_steps(size, (n - 1) * apart + 1, step, begin, end, ceil_mode=ceil_mode)
+        for size, n, step, apart, begin, end in axes
+    ]
+    made = [x[0], *steps, channels]
+    if made != list(node.output.dims):
+        raise ValueError(f"{list(x)} becomes {made}, not {list(node.output.dims)}")
+
+
 def conv(node: Node) -> Layer:
     """Plain or depthwise convolution."""
     source, group = node.input(0), node.attributes.get("group", 1)
@@ -61,6 +84,9 @@ def conv(node: Node) -> Layer:
         raise Unsupported(f"{group} groups of {source.dims[-1]} channels")
     weight, exponents = _weights(node, kind)
     window = _window(node, weight.ndim - 2, "strides", "pads", "dilations")
+    _check_map(node, len(weight), weight.shape[2:], window)
+    if source.dims[-1] != weight.shape[1] * group:
+        raise ValueError(f"weights for {weight.shape[1] * group} channels, not {source.dims[-1]}")
     return node.layer(
         "Conv", source, weight=weight, group=group, **window, **_accumulation(node, exponents, len(weight))
     )
@@ -70,6 +96,8 @@ def gemm(node: Node) -> Layer:
     """Dense layer over the last axis."""
     weight, exponents = _weights(node, WeightKind.GEMM)
     matrix = np.ascontiguousarray(weight.T)
+    if node.input(0).dims[-1] != len(matrix):
+        raise ValueError(f"weights for {len(matrix)} numbers, not {node.input(0).dims[-1]}")
     return node.layer("gemm", node.input(0), weight=matrix, **_accumulation(node, exponents, len(weight)))
 
 
@@ -106,6 +134,7 @@ def average_pool(node: Node) -> Layer:
     size = node.input(0).dims[1:-1]
     window = _window(node, len(size), "kernel_shape", "strides", "pads")
     ceil_mode = bool(node.attributes.get("ceil_mode", 0))
+    _check_map(node, node.input(0).dims[-1], window["kernel_shape"], window, ceil_mode=ceil_mode)
     area = int(np.prod(window["kernel_shape"]))  # with the border, whatever count_include_pad says
     return node.layer("AveragePool", ceil_mode=ceil_mode, **window, **_average(node, area))
 
@@ -120,7 +149,9 @@ def max_pool(node: Node) -> Layer:
     node.output.integers  # noqa: B018 - refuses floats
     rank = len(node.input(0).dims) - 2
     window = _window(node, rank, "kernel_shape", "strides", "pads", "dilations")
-    return node.layer("MaxPool", ceil_mode=bool(node.attributes.get("ceil_mode", 0)), **window)
+    ceil_mode = bool(node.attributes.get("ceil_mode", 0))
+    _check_map(node, node.input(0).dims[-1], window["kernel_shape"], window, ceil_mode=ceil_mode)
+    return node.layer("MaxPool", ceil_mode=ceil_mode, **window)
 
 
 def prelu(node: Node) -> Layer:
