@@ -27,7 +27,7 @@ def relu_as_clip(editor: GraphEditor, config: Config) -> Iterator[str]:
 def test_rewrites_run_for_their_target_alone_and_say_what_they_did() -> None:
     net = Builder("rewritten")
     model = net.build(net.op("Relu", net.conv(net.input(3, 8, 8), (3, 4))))
-    samples = net.samples(8)
+    samples = net.samples(32)
     plain = pipeline.find_target("onnx-qdq")
     given = pipeline.quantize(model, plain, samples, Config())
     made = pipeline.quantize(model, replace(plain, rewrites=(relu_as_clip,)), samples, Config())

@@ -93,6 +93,7 @@ def _show_plan(plan: Plan, spent: Cost) -> None:
 
 
 def _check_quantized(session: Session, file: Path, samples: Path | None, layout: str | None, limit: float) -> None:
+    from quaint.pipeline import NOT_DEPLOYABLE
     from quaint.saved import load_quantized
 
     model = load_quantized(file)
@@ -101,7 +102,9 @@ def _check_quantized(session: Session, file: Path, samples: Path | None, layout:
     rows = _ranges(model) if samples is None else _measured(model, samples, layout)
     bad = [row for row in rows if (row.get("saturated") or 0) > limit]
     inside = _inside(model, samples, layout)
-    document = {"target": model.target.name, "max_saturation": limit, "tensors": rows, **inside, "met": not bad}
+    deployable = not any(warning.startswith(NOT_DEPLOYABLE) for warning in model.warnings)
+    document = {"target": model.target.name, "deployable": deployable, "max_saturation": limit}
+    document |= {"tensors": rows, **inside, "met": not bad}
     error = None
     if bad:
         details = [f"tensor {row['name']!r} of {row['layer']}: {row['saturated']:.2%}" for row in bad]

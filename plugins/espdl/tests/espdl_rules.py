@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from quaint_espdl.file.elements import EspdlModel, EspdlNode, EspdlTensor, ValueInfo
 
 #: The operators that the runtime registers (ESP-DL 3.3.9, its module creator).
-REGISTERED = frozenset(
-    "Conv Add Sub Mul Div Pow Mod Resize GlobalAveragePool AveragePool Concat Sigmoid Tanh Relu LeakyRelu HardSigmoid "
-    "HardSwish Gelu LUT Gemm QuantizeLinear DequantizeLinear RequantizeLinear PRelu Clip Flatten Reshape Transpose Exp "
-    "Log Sqrt Squeeze Unsqueeze Softmax LogSoftmax MaxPool Slice Pad MatMul Neg SpaceToDepth DepthToSpace Split Gather "
-    "Elu Greater GreaterOrEqual Equal Less LessOrEqual ReverseSequence ScatterND Identity Swish ReduceL1 ReduceL2 "
-    "ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare GRU LSTM "
-    "StreamingCache InsertZeros LayerNormalization LpNormalization RMSNormalization".split()
-)
+REGISTERED = frozenset((
+    "Conv", "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Resize", "GlobalAveragePool", "AveragePool", "Concat",
+    "Sigmoid", "Tanh", "Relu", "LeakyRelu", "HardSigmoid", "HardSwish", "Gelu", "LUT", "Gemm", "QuantizeLinear",
+    "DequantizeLinear", "RequantizeLinear", "PRelu", "Clip", "Flatten", "Reshape", "Transpose", "Exp", "Log", "Sqrt",
+    "Squeeze", "Unsqueeze", "Softmax", "LogSoftmax", "MaxPool", "Slice", "Pad", "MatMul", "Neg", "SpaceToDepth",
+    "DepthToSpace", "Split", "Gather", "Elu", "Greater", "GreaterOrEqual", "Equal", "Less", "LessOrEqual",
+    "ReverseSequence", "ScatterND", "Identity", "Swish", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
+    "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "GRU", "LSTM",
+    "StreamingCache", "InsertZeros", "LayerNormalization", "LpNormalization", "RMSNormalization",
+))  # fmt: skip
 _POOL = ("kernel_shape", "pads", "strides", "ceil_mode")
 #: Attributes without which the runtime refuses a node, crashes, or takes a default that is not ONNX's.
 REQUIRED = {
@@ -55,11 +57,12 @@ OVER_MAP = frozenset(
     ("Conv", "AveragePool", "MaxPool", "GlobalAveragePool", "Resize", "InsertZeros", "DepthToSpace", "SpaceToDepth")
 )
 #: What copies integers, or adds them raw: one exponent at all of its variables.
-ONE_EXPONENT = frozenset(
-    "Add Sub Concat Split Slice Transpose Reshape Flatten Squeeze Unsqueeze Gather DepthToSpace SpaceToDepth InsertZeros "
-    "ReverseSequence Identity MaxPool ReduceMax ReduceMin Pad Relu".split()
-)
-TABLES = frozenset("Sigmoid Tanh HardSigmoid HardSwish LeakyRelu Elu Gelu Exp Neg Swish".split())
+ONE_EXPONENT = frozenset((
+    "Add", "Sub", "Concat", "Split", "Slice", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gather",
+    "DepthToSpace", "SpaceToDepth", "InsertZeros", "ReverseSequence", "Identity", "MaxPool", "ReduceMax",
+    "ReduceMin", "Pad", "Relu",
+))  # fmt: skip
+TABLES = frozenset({"Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Gelu", "Exp", "Neg", "Swish"})
 WEIGHTED = frozenset({"Conv", "Gemm"})
 BIAS_BITS = {"esp32p4": {8: 32, 16: 40}, "esp32s3": {8: 20, 16: 40}}
 PLAIN_BIAS_BITS = {8: 32, 16: 64}

@@ -39,7 +39,7 @@ CORPUS = (
     "ghost_se_misc_acts",
     "light_shufflenet",
     "yolo_like_pan_silu",
-    "tiny_vit",
+    "mlp_mixer_matmul",
     "conformer_conv_block",
 )
 needs_data = pytest.mark.skipif(not (DATA / "corpus").exists(), reason="no models: set QUAINT_TEST_DATA")

@@ -95,6 +95,8 @@ def window(layer: Layer, model: IntegerModel) -> tuple[str, int]:
     padding = Window(filters(layer).shape[-1], stride, around, (rows, columns), 1).padding
     if padding is None:
         raise refuse(layer, f"padding {pads}")
+    if padding == "valid" and any(layer.attributes.get("pool_pads", ())):
+        padding = "same"  # windows that need no border: what follows tells which of the two it is
     return names[padding], stride
 
 

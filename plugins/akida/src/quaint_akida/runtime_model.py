@@ -27,7 +27,7 @@ LAYERS = runtime_layers1.LAYERS | runtime_layers2.LAYERS
 IMAGE_LAYERS = ("InputConv2D", "InputConvolutional")
 #: Arguments that are members of enumerations, which a :class:`VendorLayer` gives by name.
 ENUMERATIONS = {"padding": "Padding", "pool_type": "PoolType", "activation": "ActivationType"}
-INSTALL = 'pip install "quaint-akida[runtime]" installs it: proprietary, under BrainChip\'s licence, which you accept so'
+INSTALL = 'get it with pip install "quaint-akida[runtime]"; it is proprietary, and installing it you accept its licence'
 
 
 def runtime() -> ModuleType:
@@ -62,9 +62,12 @@ def build(model: IntegerModel, *, edges: bool = True) -> Any:
     for layer, wanted in zip(chip, described, strict=True):
         inbound = [made[origin[name]] for name in layer.inputs if origin[name] in made]
         try:
-            made[layer.outputs[0]] = _add(akida, vendor, wanted, inbound, layer.name)
+            added = made[layer.outputs[0]] = _add(akida, vendor, wanted, inbound, layer.name)
         except (RuntimeError, TypeError, ValueError) as error:
             raise refuse(layer, str(error)) from error
+        shape = map_shape(model.shapes[layer.outputs[0]])
+        if tuple(added.output_dims) != shape:
+            raise refuse(layer, f"its output would be {list(added.output_dims)}, not {list(shape)}")
     if edges and chip[-1].op in runtime_layers2.LAYERS:
         for entry in _exit(model, chip[-1]):
             _add(akida, vendor, entry)
