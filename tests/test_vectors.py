@@ -12,7 +12,7 @@ from quaint.errors import QuaintError
 from quaint.integer import IntegerModel, Layer
 from quaint.numerics import IntType, QuantParams
 from quaint.quantized import Quantized
-from quaint.vectors import Vectors, equal, reproduced
+from quaint.vectors import Vectors, _same, equal, reproduced
 
 if TYPE_CHECKING:
     from quaint.target import Target
@@ -64,3 +64,10 @@ def test_another_model(demo: Target) -> None:
     other = replace(other, integer=replace(other.integer, tensors=tensors))
     with pytest.raises(QuaintError, match=r"QV403.*'y' has other parameters"):
         equal(summed(demo, X.shape, 1), other, {"x": X}, "file")
+
+
+def test_what_is_no_number_on_both_sides_is_the_same() -> None:
+    """Square roots of negative numbers, say."""
+    nan = np.array([1.0, np.nan, np.inf], np.float32)
+    assert _same(nan, nan.copy())
+    assert not _same(nan, np.array([1.0, 2.0, np.inf], np.float32))

@@ -57,7 +57,8 @@ def quaint_simulators() -> Iterable[Lazy]:
 def quaint_exporters() -> Iterable[Lazy]:
     """Writers of deployable files. Name: what ``Target.exporter`` says; object: ``(Quantized, name) -> {file: bytes}``.
 
-    One with ``cost(quantized, files) -> Cost | None`` says what its files take of flash and memory.
+    One with ``cost(quantized, files) -> Cost | None`` says what its files take of flash and memory; one with
+    ``remarks(quantized, files) -> Iterable[str]`` what users shall be warned of when the files are written.
     """
 
 

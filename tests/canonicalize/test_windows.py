@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
+from quaint import pipeline
+from quaint.config import Config
+from quaint.floatmodel import FloatModel
 from quaint.graph import attribute, constant, input_at
 
 Canonical = Callable[..., ir.Model]
@@ -169,3 +173,24 @@ def test_resize_by_a_third(canonical: Canonical) -> None:
         "(float[1,1,9,9] x) => (float[1,1,3,3] y) { y = Resize <axes = [2,3]> (x, , , sizes) }", sizes=np.array([3, 3])
     )
     assert attribute(model.graph[0], "axes") == (2, 3)
+
+
+def parsed(body: str) -> ir.Model:
+    text = f'<ir_version: 10, opset_import: ["": 21]> g {body}'
+    return pipeline.canonical(ir.from_proto(onnx.parser.parse_model(text)), Config())
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_windows_that_would_begin_in_the_border(op: str) -> None:
+    """Rounding up counts none of them; what follows has the sizes that runtimes give, not those of ``onnx.checker``."""
+    pooling = f"y = {op} <ceil_mode = 1, kernel_shape = [1,1], strides = [2,1]> (x)"
+    model = parsed(f"(float[N,2,4,6] x) => (float[N,2,H,W] z) {{ {pooling} z = Abs (y) }}")
+    assert [tuple(node.outputs[0].shape)[2:] for node in model.graph] == [(2, 6)] * 2
+
+
+def test_zeros_before_a_maximum_count() -> None:
+    """onnxruntime by itself would make them minus infinity."""
+    zeros = "pads = Constant <value_ints = [0,0,0,0,0,0,1,1]> () y = Pad (x, pads)"
+    model = parsed(f"(float[N,1,2,2] x) => (float[N,1,1,1] z) {{ {zeros} z = MaxPool <kernel_shape = [3,3]> (y) }}")
+    (result,) = FloatModel(model).run({"x": np.full((1, 1, 2, 2), -1, np.float32)}).values()
+    assert result.item() == 0

@@ -102,10 +102,9 @@ FUNCTIONS: dict[str, Callable[[ir.Node, Floats], Any]] = {
     "Sign": lambda _, x: np.sign(x),
     "Abs": lambda _, x: np.abs(x),
     "Neg": lambda _, x: -x,
-    "Clip": lambda n, x: np.clip(x, graph.scalar(n.inputs[1]), graph.scalar(n.inputs[2])),
 }
 #: Those of one operand.
-UNARY = tuple(name for name in FUNCTIONS if name not in {"PRelu", "Clip"})
+UNARY = tuple(name for name in FUNCTIONS if name != "PRelu")
 
 
 def apply(block: Block, x: Floats) -> Floats:

@@ -16,6 +16,8 @@ from quaint.patterns import Builder, Pattern
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from quaint.lower import Lowering
     from quaint.numerics import QuantParams
     from quaint.patterns import Block, CheckContext
@@ -32,6 +34,26 @@ def fits(block: Block) -> bool:
     size = [n for n in (graph.dims(node.inputs[0]) or ())[2:] if isinstance(n, int)]
     room = [n + begin + end for n, begin, end in zip(size, pads[:rank], pads[rank:], strict=True)]
     return all(n <= size for n, size in zip(reach, room, strict=True))
+
+
+def divisors(block: Block) -> NDArray[np.int64]:
+    """By how many pixels an average pooling divides at each position of the map.
+
+    The border counts or not (``count_include_pad``); what ``ceil_mode`` adds behind the border never does.
+    """
+    node = block.nodes[0]
+    found = attributes(block, node.op_type, ("kernel_shape", "strides", "pads", "count_include_pad", "ceil_mode"))
+    kernel, strides, pads, ceil_mode = (
+        found["kernel_shape"], found["strides"], found["pads"], bool(found["ceil_mode"])
+    )  # fmt: skip
+    size = [n for n in (graph.dims(node.inputs[0]) or ())[2:] if isinstance(n, int)]
+    counts = window_counts(size, kernel, strides, pads, ceil_mode=ceil_mode)
+    if not found["count_include_pad"]:
+        return counts
+    rank = len(size)
+    bordered = [n + begin + end for n, begin, end in zip(size, pads[:rank], pads[rank:], strict=True)]
+    within = window_counts(bordered, kernel, strides, [0] * 2 * rank, ceil_mode=ceil_mode)
+    return within[tuple(slice(n) for n in counts.shape)]
 
 
 class MaxPool(Passive):
@@ -80,13 +102,8 @@ class AveragePool(Averaging):
 
     def area(self, block: Block, context: Lowering) -> Any:
         """Pixels that a window averages: a number, or one for each position of the map."""
-        found = attributes(block, "AveragePool", ("kernel_shape", "strides", "pads", "count_include_pad", "ceil_mode"))
-        size = [int(n or 0) for n in context.shape(block.inputs[0])[2:]]
-        counts = window_counts(
-            size, found["kernel_shape"], found["strides"], found["pads"], ceil_mode=bool(found["ceil_mode"])
-        )
-        whole = int(np.prod(found["kernel_shape"]))
-        return float(whole) if found["count_include_pad"] or (counts == whole).all() else counts.astype(np.float64)
+        counts, whole = divisors(block), int(np.prod(graph.attribute(block.nodes[0], "kernel_shape")))
+        return float(whole) if (counts == whole).all() else counts.astype(np.float64)
 
 
 class GlobalAveragePool(Averaging):

@@ -217,6 +217,7 @@ def quantized(values: NDArray[Any], params: QuantParams) -> NDArray[Any]:
     made = np.asarray(values * (1 / scale), np.float32)
     np.rint(made, out=made)
     made += zero
+    np.nan_to_num(made, copy=False)  # a divisor that was rounded to zero
     return np.clip(made, params.dtype.low, params.dtype.high, out=made).astype(params.dtype.storage)
 
 

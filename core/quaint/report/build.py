@@ -6,12 +6,14 @@ import base64
 import hashlib
 import importlib.metadata
 import re
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quaint.errors import QuaintWarning
 from quaint.files import hash_file
 from quaint.plugins import registry
 from quaint.report.analysis import analyze
@@ -60,11 +62,21 @@ def build(
         measured = pool.submit(analyze, quantized, quantized.samples) if wanted else None
         files = quantized.files(name)
         report = measured.result() if measured else report
+    for remark in remarks(quantized, files):
+        warnings.warn(remark, QuaintWarning, stacklevel=2)
     if quantized.samples is not None and report is not None:
         report = replace(report, cost=cost(quantized, files))
         files |= {"report.json": report.to_json(), "report.html": report.to_html()}
     facts = manifest(quantized, files, model_file)
     return files | {"manifest.json": seal(facts)}
+
+
+def remarks(quantized: Quantized, files: Mapping[str, bytes]) -> Sequence[str]:
+    """What the target's exporter has to say of its files."""
+    if quantized.target.exporter is None:
+        return ()
+    exporter = registry().get("quaint_exporters", quantized.target.exporter, code="QP524")
+    return tuple(exporter.remarks(quantized, files)) if hasattr(exporter, "remarks") else ()
 
 
 def manifest(quantized: Quantized, files: Mapping[str, bytes], model_file: Path | None = None) -> dict[str, Any]:

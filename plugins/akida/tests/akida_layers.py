@@ -11,14 +11,14 @@ from quaint.layers.kernels import KERNELS
 from quaint.numerics import IntType, QuantParams
 from quaint.simulators.onnxruntime import OnnxRuntime
 from quaint.simulators.reference import Reference
-from quaint_akida import akida1_kernels, akida2_kernels
+from quaint_akida import akida1_kernels, akida2_kernels, transformer_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-ALL = {**KERNELS, **akida1_kernels.KERNELS, **akida2_kernels.KERNELS}
+ALL = {**KERNELS, **akida1_kernels.KERNELS, **akida2_kernels.KERNELS, **transformer_kernels.KERNELS}
 WIDE = IntType(40, signed=True)
 
 

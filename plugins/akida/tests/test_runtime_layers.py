@@ -1,4 +1,4 @@
-"""Layers in the ``akida`` package's terms, computed as its documentation says, give the kernels' integers; no package is needed."""
+"""Layers in the ``akida`` package's terms, computed as its documentation says, give the kernels' integers without it."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def test_potentials_get_the_step_that_makes_them_real() -> None:
     net = akida_random.fully_connected(np.random.default_rng(0))
     (layer,) = net.layers
     threshold = layer.constants["threshold"]
-    net.layers[0] = Layer("fully_connected", ("x",), ("y0",), {"weight": layer.constants["weight"], "threshold": threshold})
+    net.layers[0] = Layer(
+        "fully_connected", ("x",), ("y0",), {"weight": layer.constants["weight"], "threshold": threshold}
+    )
     net.layers.append(Layer(DEQUANTIZER, ("y0",), ("y",), {"scale": np.float32(0.125), "zero_point": threshold}))
     vendor = LAYERS["fully_connected"](net.layers[0], net.model())
     assert vendor.arguments["activation"] is False

@@ -143,3 +143,18 @@ def test_no_partial_sum_goes_beyond_the_reach(weight: Any, bias: Any, data: st.D
     order = data.draw(st.permutations(range(5)))
     partial = bias + np.cumsum(x[order, None] * weight[order], axis=0)
     assert (np.abs(partial) <= reach(layer, -128, 127)).all()
+
+
+def test_the_width_is_that_after_the_change() -> None:
+    """A layer of 16 bits sums what comes in 8 bits in its own wide accumulators, and the other way round."""
+    net = Net(x=("N", 64, 6, 6))
+    first = net.add("Conv", net["x"], waves(16, 64, 1, 1))
+    model = net.model(net.add("Conv", first, waves(16, 16, 3, 3)))
+    for wide, told in (("conv1", "conv0"), ("conv0", "conv1")):
+        made = quantized(model, "esp32s3", SAMPLES, layers={wide: {"bits": 16}})
+        limits = {
+            layer.name: "accumulator_bits" in layer.attributes
+            for layer in made.integer.integer_layers
+            if layer.op == "conv"
+        }
+        assert limits == {wide: False, told: True}

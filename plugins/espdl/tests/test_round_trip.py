@@ -180,3 +180,25 @@ def test_corpus(place: int, name: str, tmp_path: Path) -> None:
         for value in model.graph.inputs
     }
     round_trip(quantized(path, CHIPS[place % 3], [*WIDTHS][place // 2 % 3], samples), tmp_path)
+
+
+@pytest.mark.parametrize("counted", [0, 1])
+@pytest.mark.parametrize("chip", CHIPS)
+def test_averages_of_incomplete_windows(chip: str, counted: int, tmp_path: Path) -> None:
+    """What ``ceil_mode`` adds behind the border is not averaged, whether or not the border is."""
+    net = Builder("incomplete")
+    window = {"kernel_shape": [3, 3], "strides": [2, 1], "pads": [0, 2, 0, 2]}
+    x = net.op("AveragePool", net.input(4, 6, 5), ceil_mode=1, count_include_pad=counted, **window)
+    model, samples = net.build(net.op("Relu", x)), net.samples(32)
+    made = quantized(model, chip, "16", samples)
+    round_trip(made, tmp_path)
+    ((name, values),) = made.run(samples).items()
+    assert checks.noise(values, checks.run_onnx(model.SerializeToString(), samples)[name]) < 1e-4
+
+
+def test_windows_larger_than_the_map() -> None:
+    net = Builder("larger")
+    model = net.build(net.op("MaxPool", net.input(3, 4, 2), kernel_shape=[3, 3], strides=[3, 3]))
+    with pytest.raises(QuaintError, match="QT310") as caught:
+        quantized(model, "esp32p4", "8", net.samples(32))
+    assert "window is larger than the map" in caught.value.details[0]

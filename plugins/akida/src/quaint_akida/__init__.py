@@ -25,7 +25,7 @@ def quaint_targets() -> Iterable[Lazy]:
 @impl
 def quaint_exporters() -> Iterable[Lazy]:
     """The file that the akida package loads."""
-    yield Lazy("akida", "quaint_akida.exporter:export", ".fbz, where the akida package is installed")
+    yield Lazy("akida", "quaint_akida.exporter:exporter", ".fbz, where the akida package is installed")
 
 
 @impl

@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from quaint.errors import QuaintError, QuaintWarning
+from quaint.errors import QuaintError
 from quaint.options import Option
 from quaint_akida.runtime_model import build
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from quaint.quantized import Quantized
 
+IF_POSSIBLE, ALWAYS, NEVER = "if-possible", "always", "never"
 OPTION = Option(
-    "if-possible",
+    IF_POSSIBLE,
     "the .fbz file: if-possible (a warning says why not), always (an error says so), never",
-    choices=("if-possible", "always", "never"),
+    choices=(IF_POSSIBLE, ALWAYS, NEVER),
 )
 
 
-def export(quantized: Quantized, name: str) -> dict[str, bytes]:
-    """The file by name, or none; the package's version decides its bytes.
+class Exporter:
+    """Writes the file; the package's version decides its bytes."""
 
-    Args:
-        quantized: a model for one of this plugin's targets.
-        name: stem of the file's name.
+    def __call__(self, quantized: Quantized, name: str) -> dict[str, bytes]:
+        """The file by name, or none.
 
-    Raises:
-        QuaintError: QP530 or QT352, see ``runtime_model.build``, where the option ``fbz`` is ``always``.
-    """
-    wish = quantized.option("fbz")
-    if wish == "never":
-        return {}
-    try:
-        return {f"{name}.{quantized.target.name}.fbz": _saved(build(quantized.integer))}
-    except QuaintError as error:
-        if wish == "always":
-            raise
-        reason = f"no .fbz was written: {error.what}" + (f"; {error.hint}" if error.hint else "")
-        warnings.warn(reason, QuaintWarning, stacklevel=2)
-        return {}
+        Args:
+            quantized: a model for one of this plugin's targets.
+            name: stem of the file's name.
+
+        Raises:
+            QuaintError: QP530 or QT352, see ``runtime_model.build``, where the option ``fbz`` is ``always``.
+        """
+        wish = quantized.option("fbz")
+        if wish == NEVER:
+            return {}
+        try:
+            return {f"{name}.{quantized.target.name}.fbz": _saved(build(quantized.integer))}
+        except QuaintError:
+            if wish == ALWAYS:
+                raise
+            return {}
+
+    def remarks(self, quantized: Quantized, files: Mapping[str, bytes]) -> Iterator[str]:
+        """Why there is no file, where one was wished for."""
+        if quantized.option("fbz") == NEVER or any(name.endswith(".fbz") for name in files):
+            return
+        try:
+            build(quantized.integer)
+        except QuaintError as error:
+            yield f"no .fbz was written: {error.what}" + (f"; {error.hint}" if error.hint else "")
+
+
+exporter = Exporter()
 
 
 def _saved(vendor: Any) -> bytes:

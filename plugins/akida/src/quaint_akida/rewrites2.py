@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quaint import graph
+from quaint_akida.forks2 import identity_behind_entrance
 from quaint_akida.limits2 import CHANNELS, PROCESSED
 from quaint_akida.rewriting import Rewrite, each, identity, map_size, put_behind, retype, window
 from quaint_akida.windows2 import (
@@ -194,5 +195,6 @@ REWRITES: tuple[Rewrite, ...] = (
     pool_in_steps,
     dense_points,
     split_joins,
+    identity_behind_entrance,
     identity_behind,
 )

@@ -112,6 +112,12 @@ def _described(vendor: Any, device: str) -> Mapping:
     for layer in vendor.layers:
         if layer.mapping is not None:
             kinds = [processor.type.name for processor in layer.mapping.nps]
-            places.append(Place(layer.name, layer.parameters.layer_type.name, {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}))
+            places.append(
+                Place(
+                    layer.name,
+                    layer.parameters.layer_type.name,
+                    {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+                )
+            )
     processors = {kind.name: int(count) for kind, count in vendor.component_count.items()}
     return Mapping(device, sequences, tuple(places), processors, int(vendor.external_memory_size))

@@ -95,7 +95,9 @@ def _origins(model: IntegerModel, chip: Sequence[Layer]) -> dict[str, str]:
     ends = {"enter": set(origin.values()) - outputs, "leave": outputs - set(origin.values())}
     for verb, names in ends.items():
         if len(names) != 1:
-            raise QuaintError("QT352", f"{len(names)} tensors {verb} the chip, in the akida package one", where=model.name)
+            raise QuaintError(
+                "QT352", f"{len(names)} tensors {verb} the chip, in the akida package one", where=model.name
+            )
     return origin
 
 

@@ -11,6 +11,7 @@ from quaint.integer import EDGE_LAYERS, MOVES
 from quaint.simulators.base import accepted, part
 from quaint.simulators.reference import Reference
 from quaint_akida import runtime_model
+from quaint_akida.runtime_layers import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ class AkidaRuntime:
         runtime_model.runtime()
         for layer in model.layers:
             if layer.op not in EDGE_LAYERS | MOVES and not _on_chip(layer):
-                raise runtime_model.refuse(layer, "there is no such layer")
+                raise refuse(layer, "there is no such layer")
         self.model = model
         self._reference = Reference(model, kernels)
         self._built: dict[tuple[str, str], Any] = {}
@@ -76,7 +77,9 @@ class AkidaRuntime:
                 continue
             if all(map(_on_chip, needed.layers)):
                 return self._forward(needed, values[source])
-        raise QuaintError("QT352", f"no single tensor decides {name!r}, and the akida package takes one", where=self.model.name)
+        raise QuaintError(
+            "QT352", f"no single tensor decides {name!r}, and the akida package takes one", where=self.model.name
+        )
 
     def _forward(self, needed: IntegerModel, x: Array) -> Array:
         """What the vendor's model makes of a tensor, in our layout and type."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from espdl_files import constant, file, run, variable
 
+from quaint.errors import QuaintError
 from quaint_espdl.file.elements import DataType
 from quaint_espdl.reading.chips import by_name
 from quaint_espdl.reading.reader import integer_model
@@ -57,6 +58,13 @@ def test_blocks_there_and_back() -> None:
     np.testing.assert_array_equal(
         moved("SpaceToDepth", (1, 2, 3, 32), blocksize=2)[0, 0, 1, :4], X[0, :2, 2:4, 0].ravel()
     )
+
+
+def test_blocks_that_the_runtime_puts_elsewhere() -> None:
+    """Its division by the block's width is right for as many channels only."""
+    x, y = variable("x", (1, 2, 2, 12)), variable("y", (1, 4, 4, 3))
+    with pytest.raises(QuaintError, match=r"QT310.*3 channels from blocks of 2"):
+        integer_model(file("DepthToSpace", [x], [y], blocksize=2, mode="DCR"), by_name("esp32p4"), "net")
 
 
 def test_constants_on_either_side() -> None:

@@ -169,6 +169,9 @@ def test_a_command_on_inputs_of_different_sizes(tmp_path: Path) -> None:
         (file("Transpose", [X], [Y], perm=(0, 9)), "QM104"),
         (file("Reshape", [X], [variable("y", (5,))]), "QM104"),
         (file("Relu", [X], [variable("y", (1, 2, 2, 3), 5000)]), "QM104"),
+        (file("MaxPool", [X], [variable("y", (1, 1, 1, 3))], kernel_shape=(2, 2), pads=(0, 0, 1 << 40, 0)), "QM104"),
+        (file("MaxPool", [X], [variable("y", (1, 1, 1, 3))], kernel_shape=(2, 2), strides=(0, 1)), "QM104"),
+        (file("GlobalAveragePool", [X], [variable("y", (1, 1, 1, 4))]), "QM104"),
         (file("Relu", [variable("x", (1 << 20, 1 << 20))], [Y]), "QM131"),
     ],
 )

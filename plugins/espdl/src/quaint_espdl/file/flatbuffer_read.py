@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: Limits of what NumPy (rank), the runtime (sizes are int32) and float32 (exponent) can express.
-MAX_RANK, MAX_ELEMENTS, MAX_EXPONENT = 32, 2**31 - 1, 256
+#: Limits of what NumPy (rank), the runtime (sizes are int32) and float32 (exponent, and its inverse) can express.
+MAX_RANK, MAX_ELEMENTS, MAX_EXPONENT = 32, 2**31 - 1, 126
 
 
 def read_payload(payload: bytes, where: str | None = None) -> EspdlModel:

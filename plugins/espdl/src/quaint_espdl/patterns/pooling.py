@@ -10,15 +10,12 @@ import numpy as np
 from quaint import graph
 from quaint.integer import Layer
 from quaint.layers import patterns as core
-from quaint.layers import products
 from quaint.layers.constants import own_params
-from quaint.layers.kernels import window_counts
 from quaint.layers.output import requantization
+from quaint.layers.pooling import divisors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from quaint.lower import Lowering
     from quaint.numerics import QuantParams
@@ -48,7 +45,7 @@ class WholeAreas(Averages, core.AveragePool):
     def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:
         if any(step != 1 for step in graph.attribute(block.nodes[0], "dilations", ())):
             return context.fail("average pooling with dilation")
-        if (_counts(block) == 0).any():
+        if (divisors(block) == 0).any():
             return context.fail("average pooling with a window that lies in the border")
         return super().check(context, block=block, **bindings)
 
@@ -59,8 +56,8 @@ class WholeAreas(Averages, core.AveragePool):
     def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
         pooled = super().lower(block, context)
         assert isinstance(pooled, Layer)
-        shares = self.area(block, context) / _counts(block)
-        if graph.attribute(block.nodes[0], "count_include_pad", 0) or (shares == 1).all():
+        shares = self.area(block, context) / divisors(block)
+        if (shares == 1).all():
             return [pooled]
         (name,) = block.outputs
         counted, border, out = f"{name}_counted", f"{block.name}_border", context.params[name]
@@ -73,14 +70,6 @@ class WholeAreas(Averages, core.AveragePool):
             replace(pooled, outputs=(counted,)),
             Layer("multiply", (counted,), (name,), constants, attributes, border, block.node_names),
         ]
-
-
-def _counts(block: Block) -> NDArray[np.int64]:
-    """How many true pixels each window covers."""
-    size = [n for n in (graph.dims(block.nodes[0].inputs[0]) or ())[2:] if isinstance(n, int)]
-    wish = products.attributes(block, "AveragePool", ("kernel_shape", "strides", "pads", "ceil_mode"))
-    ceil = bool(wish["ceil_mode"])
-    return window_counts(size, wish["kernel_shape"], wish["strides"], wish["pads"], ceil_mode=ceil)
 
 
 class AveragePool(OneWidth, WholeAreas):

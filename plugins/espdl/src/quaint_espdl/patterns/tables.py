@@ -17,7 +17,7 @@ from quaint.specs import activation_spec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from quaint.lower import Lowering
     from quaint.numerics import QuantParams
@@ -57,6 +57,12 @@ class SharedClip(Table):
         if not narrow or graph.sole_consumer(bindings["x"]) is not None:
             return context.fail("its input's exponent will do")
         return all(graph.scalar(bindings[name]) is not None for name in ("low", "high")) or context.fail("an open end")
+
+    def entries(self, block: Block, context: Lowering, integers: ArrayLike) -> NDArray[Any]:
+        source, out = context.edges(block)
+        low, high = (block.constant(name).item() for name in ("low", "high"))
+        table = out.quantize(source.dequantize(integers).clip(low, high), context.target.rounding)
+        return table.astype(out.dtype.storage)
 
 
 class PRelu(Observed, core.PRelu):

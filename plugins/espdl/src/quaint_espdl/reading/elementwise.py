@@ -127,6 +127,8 @@ def unary(node: Node) -> Layer:
     if node.op_type not in FUNCTIONS:
         raise Unsupported("without a table")
     if x.is_real:
+        if not node.output.is_real:
+            raise Unsupported("floats that become integers without a QuantizeLinear")
         return node.layer("Unary", x, function=node.op_type, attributes=_plain(node))
     kind = x.integers
     values = np.arange(kind.low, kind.high + 1, dtype=np.float32) * np.float32(x.scale)

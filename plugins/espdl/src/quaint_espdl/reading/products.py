@@ -141,7 +141,9 @@ def average_pool(node: Node) -> Layer:
 
 def global_average_pool(node: Node) -> Layer:
     """Sum over the map, times a float32 multiplier."""
-    return node.layer("GlobalAveragePool", **_average(node, int(np.prod(node.input(0).dims[1:-1]))))
+    size = node.input(0).dims[1:-1]
+    _check_map(node, node.input(0).dims[-1], size, {"strides": [1] * len(size), "pads": [0] * 2 * len(size)})
+    return node.layer("GlobalAveragePool", **_average(node, int(np.prod(size))))
 
 
 def max_pool(node: Node) -> Layer:

@@ -123,7 +123,7 @@ class Node:
     @property
     def name(self) -> str:
         """What messages call it."""
-        return self.node.name or self.node.outputs[0]
+        return self.node.name or next(iter(self.node.outputs), "")
 
     def input(self, index: int) -> Edge:
         """An input that must be there.
