@@ -40,9 +40,9 @@ docs: .venv/development
 	@touch $@
 
 # A venv of its own: whatever else runs must run without the package.
-.venv-akida/ready: $(PROJECTS) constraints.txt tests/requirements.txt
+.venv-akida/ready: $(PROJECTS) constraints.txt
 	$(PYTHON) -m venv .venv-akida
-	.venv-akida/bin/pip install -q -c constraints.txt -r tests/requirements.txt -e . -e "plugins/akida[runtime]"
+	.venv-akida/bin/pip install -q -c constraints.txt pytest hypothesis -e ".[tensorboard]" -e "plugins/akida[runtime]"
 	@touch $@
 
 clean:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import esp_ppq, published, startup, throughput
+from benchmarks import esp_ppq, published, quantizeml, startup, throughput
 
-for measure in (startup.measure, throughput.measure, published.measure, esp_ppq.measure):
+for measure in (startup.measure, throughput.measure, published.measure, esp_ppq.measure, quantizeml.measure):
     for line in measure():
         print(line, flush=True)

@@ -78,7 +78,8 @@ class Lowering(CheckContext):
         """The smallest scale that the block's weights may have, for each output channel or in all.
 
         The shift of the accumulator stays within ``limits["max_shift"]`` (by bits of the weights). Where every channel has
-        its own scale, its bias fits its integers; a scale for all is not made coarser for a single bias.
+        its own scale, its bias fits its integers, if the chip has any for it; a scale for all is not made coarser for a single
+        bias.
         """
         source, out = self.edges(block)
         spec = self.weight_spec(block)
@@ -86,7 +87,7 @@ class Lowering(CheckContext):
         least = np.zeros(())
         if "max_shift" in self.target.limits:
             least = np.asarray(out.scale / (source.scale * 2.0 ** self.target.limits["max_shift"][bits]))
-        if spec.axis is None:
+        if spec.axis is None or bits not in self.target.bias:
             return least
         return np.maximum(least, np.abs(bias) / (source.scale * self.target.bias[bits].high))
 

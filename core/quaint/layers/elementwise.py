@@ -13,6 +13,7 @@ from quaint.integer import Layer
 from quaint.layers.constants import check_constant, constant_range, constant_side, quantized_constant
 from quaint.layers.functions import UNARY, apply
 from quaint.layers.output import bounds, clamp_of, requantization
+from quaint.layers.sharing import Aligned, Passive
 from quaint.numerics import IntType
 from quaint.patterns import Builder, Pattern
 from quaint.scales import Range, from_range
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from quaint.lower import Lowering
     from quaint.numerics import QuantParams
     from quaint.patterns import Block, CheckContext
-from quaint.layers.sharing import Aligned, Passive
+
+#: Operands that exceed their sum by more than this factor cancel each other.
+CANCELLING = 1.5
 
 
 class Add(Aligned):
@@ -39,10 +42,18 @@ class Add(Aligned):
         return check_constant(context, block)
 
     def reach(self, block: Block, ranges: Mapping[str, Range]) -> Range | None:
-        """Both operands of a sum with a constant: on the output's scale they must not saturate before they meet."""
-        if constant_side(block) is None:
+        """Both operands: on the output's scale they must not saturate before they meet.
+
+        Of two tensors only those that are much larger than their sum count, since what is left to the output is coarser then.
+        """
+        operands = [ranges[name] for name in block.inputs]
+        if constant_side(block) is not None:
+            operands.append(constant_range(block))
+        else:
+            limit = CANCELLING * _magnitude(ranges[block.outputs[0]]) if block.outputs[0] in ranges else np.inf
+            operands = [operand for operand in operands if _magnitude(operand) > limit]
+        if not operands:
             return None
-        operands = [constant_range(block), *(ranges[name] for name in block.inputs)]
         return Range(np.min([np.min(r.low) for r in operands]), np.max([np.max(r.high) for r in operands]))
 
     def lower(self, block: Block, context: Lowering) -> Layer | Sequence[Layer]:
@@ -55,6 +66,10 @@ class Add(Aligned):
             # the kernel's second operand is the constant, whichever side it stands on
             attrs |= {"x_multiplier" if constant_side(block) == 0 else "y_multiplier": -1}
         return [*layers, Layer("add", names, block.outputs, stage | constant, attrs)]
+
+
+def _magnitude(observed: Range) -> float:
+    return float(max(-np.min(observed.low), np.max(observed.high)))
 
 
 class Mul(Pattern):

@@ -9,6 +9,7 @@ import numpy as np
 
 from quaint import graph
 from quaint.integer import Layer
+from quaint.layers.sharing import Aligned, Passive
 from quaint.scales import Range
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from quaint.lower import Lowering
     from quaint.numerics import QuantParams, QuantSpec, Rounding
     from quaint.patterns import Block, Builder, CheckContext
-from quaint.layers.sharing import Aligned, Passive
 
 
 class Concat(Aligned):

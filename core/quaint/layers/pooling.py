@@ -11,6 +11,7 @@ from quaint.integer import Layer
 from quaint.layers.kernels import window_counts
 from quaint.layers.output import requantization
 from quaint.layers.products import WINDOW, attributes
+from quaint.layers.sharing import Passive
 from quaint.patterns import Builder, Pattern
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from quaint.lower import Lowering
     from quaint.numerics import QuantParams
     from quaint.patterns import Block, CheckContext
-from quaint.layers.sharing import Passive
 
 
 def fits(block: Block) -> bool:

@@ -68,33 +68,48 @@ class Reconstruction(BiasCorrection):
             return super()._correct(walk, product)
         if product.node.op_type == "ConvTranspose" or len(product.nodes) > 1:
             return super()._correct(walk, product)
-        weight, params = _fitted(walk, product, given)
-        replace(product.node, 1, weight)
-        walk.lowering.params[key] = params
-        product.block.pattern.lower(product.block, walk.lowering)
-        if walk.lowering.params[key] != params:  # the chip settles this scale itself
-            replace(product.node, 1, exact)
-            return super()._correct(walk, product)
-        self._settled[key] = params
-        return without_shift(walk, product)
+        fit, wanted = _Fit(walk, product), given
+        for factors in (FACTORS[walk.plan.target.weight.scale], (1.0,)):  # again where the chip moves the scale a little
+            weight, params = fit.at_best(wanted, factors)
+            replace(product.node, 1, weight)
+            walk.lowering.params[key] = params
+            product.block.pattern.lower(product.block, walk.lowering)
+            wanted = walk.lowering.params[key]
+            if _alike(wanted, params):
+                self._settled[key] = params
+                return without_shift(walk, product)
+        replace(product.node, 1, exact)  # the chip settles this scale itself
+        walk.lowering.params[key] = given
+        return super()._correct(walk, product)
 
 
-def _fitted(walk: Walk, product: Product, weight: QuantParams) -> tuple[Floats, QuantParams]:
-    """Weights that are whole multiples of a scale, and the scale."""
-    exact = array(product.node, 1)
-    group = int(graph.attribute(product.node, "group", 1)) if product.node.op_type == "Conv" else 1
-    rows = exact.reshape(group, len(exact) // group, -1)
-    x = _operands(walk, product, max(PLACES // group, PLACES_EACH * rows.shape[2]))
-    x -= x.mean(axis=1, keepdims=True)
-    moments = np.asarray(x.swapaxes(1, 2) @ x / x.shape[1], np.float64)
-    moments += _damping(moments, x.shape[1])
-    low = -weight.dtype.high if walk.lowering.weight_spec(product.block).narrow else weight.dtype.low
-    grid = _Grid(low, weight.dtype.high)
-    least = walk.lowering.finest_weight_scale(product.block, array(product.node, 2))
-    scale = _best_scale(rows, moments, weight.scale, least, FACTORS[walk.plan.target.weight.scale], grid)
-    params = dataclasses.replace(weight, scale=scale)
-    steps = np.broadcast_to(scale, len(exact)).reshape(rows.shape[:2])
-    return reconstruct(rows, moments, steps, grid).reshape(exact.shape), params
+def _alike(a: QuantParams, b: QuantParams) -> bool:
+    """Whether integers stand for the same weights, but for how float64 rounds their scale."""
+    return a.dtype == b.dtype and a.axis == b.axis and np.allclose(a.scale, b.scale, rtol=1e-12, atol=0)
+
+
+class _Fit:
+    """Weights of a product as whole multiples of a scale, fitted to what enters."""
+
+    def __init__(self, walk: Walk, product: Product) -> None:
+        self._walk, self._product, self._exact = walk, product, array(product.node, 1)
+        group = int(graph.attribute(product.node, "group", 1)) if product.node.op_type == "Conv" else 1
+        self._rows = self._exact.reshape(group, len(self._exact) // group, -1)
+        x = _operands(walk, product, max(PLACES // group, PLACES_EACH * self._rows.shape[2]))
+        x -= x.mean(axis=1, keepdims=True)
+        moments = np.asarray(x.swapaxes(1, 2) @ x / x.shape[1], np.float64)
+        self._moments = moments + _damping(moments, x.shape[1])
+
+    def at_best(self, weight: QuantParams, factors: tuple[float, ...]) -> tuple[Floats, QuantParams]:
+        """The fitted weights, and the best scale of those that are a factor times the given one."""
+        lowering, block = self._walk.lowering, self._product.block
+        low = -weight.dtype.high if lowering.weight_spec(block).narrow else weight.dtype.low
+        grid = _Grid(low, weight.dtype.high)
+        least = lowering.finest_weight_scale(block, array(self._product.node, 2))
+        scale = _best_scale(self._rows, self._moments, weight.scale, least, factors, grid)
+        steps = np.broadcast_to(scale, len(self._exact)).reshape(self._rows.shape[:2])
+        fitted = reconstruct(self._rows, self._moments, steps, grid).reshape(self._exact.shape)
+        return fitted, dataclasses.replace(weight, scale=scale)
 
 
 def _operands(walk: Walk, product: Product, places: int) -> NDArray[Any]:
@@ -128,7 +143,7 @@ def _best_scale(
 ) -> Floats:
     """Of the factors the one with the least error, for each filter where they have scales of their own."""
     energy = np.diagonal(moments, axis1=1, axis2=2)[:, None, :]
-    tried = [(scale * factor).astype(np.float32).astype(np.float64) for factor in factors]
+    tried = [scale if factor == 1 else (scale * factor).astype(np.float32).astype(np.float64) for factor in factors]
     errors = []
     for candidate in tried:
         steps = np.broadcast_to(candidate, rows.shape[0] * rows.shape[1]).reshape(*rows.shape[:2], 1)

@@ -13,6 +13,7 @@ from akida_layers import ALL
 from quaint.errors import QuaintError
 from quaint.integer import DEQUANTIZER, Layer
 from quaint.simulators.reference import Reference
+from quaint_akida.runtime_layers1 import real_steps
 from quaint_akida.runtime_model import LAYERS
 
 if TYPE_CHECKING:
@@ -124,17 +125,34 @@ def test_joins() -> None:
     assert LAYERS["concatenate"](add, model).kind == "Concatenate"
 
 
-def test_potentials_get_the_step_that_makes_them_real() -> None:
+def potentials(scale: float | Array) -> IntegerModel:
+    """A last layer, and what makes reals of its potentials."""
     net = akida_random.fully_connected(np.random.default_rng(0))
     (layer,) = net.layers
-    threshold = layer.constants["threshold"]
-    net.layers[0] = Layer(
-        "fully_connected", ("x",), ("y0",), {"weight": layer.constants["weight"], "threshold": threshold}
-    )
-    net.layers.append(Layer(DEQUANTIZER, ("y0",), ("y",), {"scale": np.float32(0.125), "zero_point": threshold}))
-    vendor = LAYERS["fully_connected"](net.layers[0], net.model())
+    constants = {name: layer.constants[name] for name in ("weight", "threshold")}
+    net.layers[0] = Layer("fully_connected", ("x",), ("y0",), constants, name="dense")
+    reals = {"scale": np.float32(scale), "zero_point": constants["threshold"]}
+    net.layers.append(Layer(DEQUANTIZER, ("y0",), ("y",), reals))
+    return net.model()
+
+
+@pytest.mark.parametrize(("scale", "step", "times"), [(0.125, 8, 1), (2.0**-20, 2.0**15, 32), (64.0, 1 / 16, 0.25)])
+def test_potentials_get_the_step_that_makes_them_real(scale: float, step: float, times: float) -> None:
+    """Or a power of two of it, where the chip's step has no room."""
+    model = potentials(scale)
+    vendor = LAYERS["fully_connected"](model.layers[0], model)
     assert vendor.arguments["activation"] is False
-    np.testing.assert_array_equal(vendor.variables["act_step"], np.full(len(threshold), 8, np.float32))
+    np.testing.assert_array_equal(vendor.variables["act_step"], np.full_like(vendor.variables["act_step"], step))
+    found = real_steps(model.layers[0], model)
+    assert found is not None
+    assert found[1] == times
+
+
+def test_potentials_of_scales_that_differ_too_much() -> None:
+    units = len(potentials(1.0).layers[0].constants["threshold"])
+    model = potentials(np.geomspace(2.0**-16, 64, units))
+    with pytest.raises(QuaintError, match=r"'dense'.*differ more than the chip's steps"):
+        LAYERS["fully_connected"](model.layers[0], model)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,9 @@ def draw_rows(random: np.random.Generator, shape: tuple[int, ...], dtype: IntTyp
 
 
 @few
-@given(seeds, st.integers(-2, 12), st.sampled_from([(10, 32), (10, 22), (4, 12), (1, 32), (12, 26)]), st.integers(1, 40))
+@given(
+    seeds, st.integers(-2, 12), st.sampled_from([(10, 32), (10, 22), (4, 12), (1, 32), (12, 26)]), st.integers(1, 40)
+)
 def test_shiftmax(seed: int, frac_bits: int, widths: tuple[int, int], tokens: int) -> None:
     x = draw_rows(np.random.default_rng(seed), (2, 3, tokens), INT16)
     exp, buffer = widths
@@ -76,9 +78,7 @@ def test_shiftmax_is_the_pseudo_softmax() -> None:
     np.testing.assert_array_equal(made, np.full((1, 1, 8), 1024 // 8))
 
 
-def attention_row(
-    q: list[list[int]], k: list[list[int]], v: list[list[int]], a: dict[str, int]
-) -> list[list[int]]:
+def attention_row(q: list[list[int]], k: list[list[int]], v: list[list[int]], a: dict[str, int]) -> list[list[int]]:
     """One sample and one head: lists of tokens."""
     out = []
     for query in q:

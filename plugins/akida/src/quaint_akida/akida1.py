@@ -62,7 +62,7 @@ class Convolutional(Spiking):
 
         gap = block.node("GlobalAveragePool") is not None
         pixels = common.map_pixels(node.outputs[0]) if gap else 1
-        limit, bias = finest(context, block, weight), block.constant("bias")
+        limit, bias = finest(context, block, weight, source), block.constant("bias")
         scale, constants, attributes = self.finish(block, context, limit, bias, pixels=pixels, offset=offset)
         constants["weight"] = quantize(context, block, weight, scale).astype(np.int8)
         common.declare_weight(context, block, scale, source, context.weight_spec(block).dtype, 0)
@@ -133,7 +133,7 @@ class AveragedDense(Spiking):
     def lower(self, block: Block, context: Lowering) -> Layer:
         source = context.params[block.inputs[0]]
         weight = common.fold_input_scale(block.constant("weight"), source, axis=1)[:, :, None, None]
-        limit, pixels = finest(context, block, weight), common.pixels(context.shape(block.inputs[0]))
+        limit, pixels = finest(context, block, weight, source), common.pixels(context.shape(block.inputs[0]))
         scale, constants, attributes = self.finish(block, context, limit, block.constant("bias"), pixels=pixels)
         constants["weight"] = quantize(context, block, weight, scale).astype(np.int8)
         common.declare_weight(context, block, scale, source, context.weight_spec(block).dtype, 0)
@@ -161,7 +161,7 @@ class FullyConnected(Spiking):
     def lower(self, block: Block, context: Lowering) -> Layer:
         source = context.params[block.inputs[0]]
         weight = common.fold_input_scale(block.constant("weight"), source, axis=1)
-        limit = finest(context, block, weight)
+        limit = finest(context, block, weight, source)
         scale, constants, attributes = self.finish(block, context, limit, block.constant("bias"))
         constants["weight"] = np.ascontiguousarray(quantize(context, block, weight, scale).T).astype(np.int8)
         common.declare_weight(context, block, scale, source, context.weight_spec(block).dtype, 1)

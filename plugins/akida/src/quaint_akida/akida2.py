@@ -11,7 +11,18 @@ from quaint import graph
 from quaint.integer import Layer
 from quaint.numerics import IntType, QuantSpec, Rounding
 from quaint.target import ANY, Target
-from quaint_akida import akida2_kernels, common, exporter, lut2, q_config, rewrites2, widths
+from quaint_akida import (
+    akida2_kernels,
+    common,
+    exporter,
+    lut2,
+    q_config,
+    rewrites2,
+    tokens,
+    transformer,
+    transformer_kernels,
+    widths,
+)
 from quaint_akida.entrance import INT8, ChannelsLast, ChannelsLastOutput, entering_spec, is_input, takes_image
 from quaint_akida.joins2 import Add, Concatenate
 from quaint_akida.limits2 import (
@@ -158,6 +169,8 @@ AKIDA2 = Target(
     domain="quaint.akida",
     patterns=(
         *(FrameConv, BufferTempConv, Conv2D, Conv2DTranspose, Dense1D, Add, Concatenate),
+        *transformer.PATTERNS,
+        *tokens.PATTERNS,
         *(Identity, Rescaling, ChannelsLast, ChannelsLastOutput),
     ),
     activation=QuantSpec(INT8, axis=1, observer="percentile"),
@@ -165,7 +178,7 @@ AKIDA2 = Target(
     rounding=Rounding.HALF_UP,
     input=QuantSpec(IntType(8, signed=False), axis=1, symmetric=False),
     input_rounding=Rounding.HALF_AWAY,
-    kernels=akida2_kernels.KERNELS,
+    kernels=akida2_kernels.KERNELS | transformer_kernels.KERNELS,
     weight_bits=(4, 8),
     activation_bits=(4, 8),
     output_bits=(8,),

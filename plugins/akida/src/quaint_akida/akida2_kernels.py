@@ -172,6 +172,15 @@ def dense1d(
     return _finish(k, _biased(k, acc, bias, bias_shift, buffer_bits, rest.get("post_bits", POST.bits)), **rest)
 
 
+def token_dense(
+    k: Arithmetic[V], x: V, *, weight: Array, bias: Array, bias_shift: Array, buffer_bits: int = 28, **rest: Any
+) -> V:
+    """Dense1D on every token of [batch, tokens, channels]; no layer of the chip."""
+    acc = k.transpose(k.matmul(x, weight), [0, 2, 1])
+    biased = _biased(k, acc, bias, bias_shift, buffer_bits, rest.get("post_bits", POST.bits))
+    return k.transpose(_finish(k, biased, **rest), [0, 2, 1])
+
+
 def buffer_temp_conv(
     k: Arithmetic[V],
     x: V,
@@ -222,5 +231,5 @@ def concatenate(k: Arithmetic[V], a: V, b: V) -> V:
 
 KERNELS: dict[str, Any] = {
     kernel.__name__: kernel
-    for kernel in (conv2d, conv2d_transpose, dense1d, buffer_temp_conv, shifted_add, concatenate)
+    for kernel in (conv2d, conv2d_transpose, dense1d, token_dense, buffer_temp_conv, shifted_add, concatenate)
 }

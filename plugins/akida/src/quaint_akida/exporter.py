@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from quaint.errors import QuaintError
 from quaint.options import Option
+from quaint_akida.runtime_layers1 import LAYERS, real_steps
 from quaint_akida.runtime_model import build
 
 if TYPE_CHECKING:
@@ -47,8 +48,18 @@ class Exporter:
             return {}
 
     def remarks(self, quantized: Quantized, files: Mapping[str, bytes]) -> Iterator[str]:
-        """Why there is no file, where one was wished for."""
-        if quantized.option("fbz") == NEVER or any(name.endswith(".fbz") for name in files):
+        """Why there is no file, where one was wished for; or what the one that there is gives other than the model."""
+        if quantized.option("fbz") == NEVER:
+            return
+        if any(name.endswith(".fbz") for name in files):
+            steps = (
+                real_steps(layer, quantized.integer) for layer in quantized.integer.integer_layers if layer.op in LAYERS
+            )
+            yield from (
+                f"predict() of the .fbz gives {found[1]:g} times the outputs"
+                for found in steps
+                if found and found[1] != 1
+            )
             return
         try:
             build(quantized.integer)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 #: Of layers behind the input layer; the input layer's go to 8.
 WEIGHT_BITS = (2, 4, 8)
-#: The least step of an activation that the package takes.
-LEAST_STEP = 1 / 16
+#: The least step that the package takes, and the largest that a processor does (hardware pages of AKD1000).
+LEAST_STEP, MOST_STEP = 1 / 16, 2**16 - 1
 
 
 def convolutional(layer: Layer, model: IntegerModel) -> VendorLayer:
@@ -82,24 +82,39 @@ def _activation(layer: Layer) -> dict[str, Any]:
 
 
 def _thresholds(layer: Layer, model: IntegerModel) -> dict[str, Array]:
-    """Thresholds, and the steps of levels, or what makes reals of potentials: the reciprocal of their scale.
+    """Thresholds, and the steps of levels, or those that make reals of potentials.
 
     Raises:
-        QuaintError: QT352 where the reciprocal is less than the package takes.
+        QuaintError: QT352, see ``real_steps``.
     """
     threshold = layer.constants["threshold"].astype(np.int32)
     if "step" in layer.constants:
         step = layer.constants["step"] >> (4 - layer.attributes["activation_bits"])
         return {"threshold": threshold, "act_step": (step / 16).astype(np.float32)}
+    found = real_steps(layer, model)
+    return {"threshold": threshold} if found is None else {"threshold": threshold, "act_step": found[0]}
+
+
+def real_steps(layer: Layer, model: IntegerModel) -> tuple[Array, float] | None:
+    """Steps by which the package divides potentials, and how many times the real outputs that gives; None for levels.
+
+    Steps are the reciprocals of the potentials' scales. Where those do not fit the chip, all are the same power of two larger or
+    smaller.
+
+    Raises:
+        QuaintError: QT352 where filters differ so much that no power of two helps.
+    """
     found = (other for other in model.layers if other.op == DEQUANTIZER and other.inputs == layer.outputs)
     reader = next(found, None)
-    if reader is None:
-        return {"threshold": threshold}
-    scale = np.broadcast_to(reader.constants["scale"], threshold.shape)
-    if scale.max() > 1 / LEAST_STEP:
-        by = int(np.ceil(scale.max() * LEAST_STEP))
-        raise refuse(layer, f"its outputs are too large: divide its weights and biases by {by}")
-    return {"threshold": threshold, "act_step": (1 / scale).astype(np.float32)}
+    if reader is None or "step" in layer.constants:
+        return None
+    steps = 1 / np.broadcast_to(reader.constants["scale"], layer.constants["threshold"].shape).astype(np.float64)
+    above, below = np.ceil(np.log2(steps.max() / MOST_STEP)), np.ceil(np.log2(LEAST_STEP / steps.min()))
+    shift = below if below > 0 else -max(above, 0)
+    steps = np.ldexp(steps, int(shift)).astype(np.float32)
+    if steps.max() > MOST_STEP or steps.min() < LEAST_STEP:
+        raise refuse(layer, "the scales of its filters differ more than the chip's steps can say")
+    return steps, 2.0 ** -float(shift)
 
 
 LAYERS = {made.__name__: made for made in (convolutional, separable_convolutional, fully_connected)}

@@ -197,7 +197,7 @@ class Scaled(Pattern):
 def unfolded(block: Block, folded: Floats, whole: Ints, scale: Floats) -> Floats:
     """The real weights that integers stand for, without the scales of the input; filters first."""
     given, node = block.constant("weight"), block.nodes[0]
-    if node.op_type == "ConvTranspose" and graph.attribute(node, "group", 1) == 1:
+    if node.op_type == "MatMul" or (node.op_type == "ConvTranspose" and graph.attribute(node, "group", 1) == 1):
         given = given.swapaxes(0, 1)
     real = whole * scale.reshape(-1, *[1] * (whole.ndim - 1))
     return np.where(folded == 0, 0, real * given / np.where(folded == 0, 1, folded))

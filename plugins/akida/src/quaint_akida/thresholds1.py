@@ -89,7 +89,7 @@ class Spiking(Pattern):
         unit = 1 << (4 - out.dtype.bits)  # the chip shifts the step left for fewer than 4 bits
         whole_bits = INPUT_STEP_BITS if context.reads_input(block) else STEP_BITS
         most = (1 << (whole_bits + FRACTION_BITS)) - 1
-        act_step = np.clip(np.floor(16 * pixels * out.scale / limit / unit), 1, most)
+        act_step = np.clip(np.floor(16 * pixels * out.scale / limit / unit * (1 + 1e-12)), 1, most)
         step = act_step * unit
         scale = 16 * pixels * out.scale / step
         threshold = np.rint(step / 32 - pixels * bias / scale).astype(np.int64) + pixels * offset(scale)
@@ -116,6 +116,16 @@ def quantize(context: Lowering, block: Block, weight: Floats, scale: Floats) -> 
     return np.clip(whole, -high, high).astype(np.int64)
 
 
-def finest(context: Lowering, block: Block, weight: Floats) -> Floats:
-    """The least scale of each filter (axis 0) at which its weights fit."""
+def finest(context: Lowering, block: Block, weight: Floats, source: QuantParams | None = None) -> Floats:
+    """The least scale of each filter (axis 0) at which its weights fit, or the one that a quantizer settled.
+
+    Args:
+        context: of the lowering.
+        block: the layer.
+        weight: with the input's scales in them.
+        source: how the input is quantized, where the layer's weights are declared.
+    """
+    settled = context.params.get(f"{block.name}/weight")
+    if settled is not None and source is not None:
+        return np.asarray(settled.scale * source.scale)
     return common.largest(weight) / context.weight_spec(block).dtype.high

@@ -150,7 +150,9 @@ def layer_mad_normalization(
     absolute = k.maximum(x, k.multiply(x, -1))
     deviation = k.clip(k.sum(absolute, [axis], keepdims=True), 1, IntType(buffer_bits, signed=True).high)
     factors = [k.to_real(gamma.astype(np.int64), double=True), k.to_real(deviation, double=True)]
-    reciprocal = k.to_integer(k.real("Div", *factors), int(min(gamma.min(), 0)), int(max(gamma.max(), 0)), Rounding.FLOOR)
+    reciprocal = k.to_integer(
+        k.real("Div", *factors), int(min(gamma.min(), 0)), int(max(gamma.max(), 0)), Rounding.FLOOR
+    )
     product = saturate(k, k.multiply(x, reciprocal), buffer_bits, signed=True)
     shifted = saturate(k, k.add(product, beta.astype(np.int64), axis=axis), buffer_bits, signed=True)
     return _quantized(k, shifted, output_shift, output_bits)

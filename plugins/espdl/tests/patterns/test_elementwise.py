@@ -115,3 +115,16 @@ def test_a_clip_is_part_of_the_convolution_where_its_integers_saturate_there() -
     assert [(node.op_type, node.attributes["activation"]) for node in exact.graph.nodes] == [("Conv", "Relu")]
     inside = prove(quantized(clipped(6), "esp32p4"))
     assert [node.op_type for node in inside.graph.nodes] == ["Conv", "Clip"]
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Sub"])
+def test_operands_that_cancel_do_not_saturate(op_type: str) -> None:
+    """Their sum is a hundredth of them; on a scale that holds no more than the sum nothing of it would be left."""
+    net = Net(x=("N", 3, 4, 6))
+    x = net.add("Sigmoid", net["x"])
+    other = net.add("Mul", x, np.float32(-0.99 if op_type == "Add" else 0.99))
+    result = quantized(net.model(net.add(op_type, x, other)), "esp32p4", weight_bits=16, activation_bits=16)
+    samples = RANDOM.normal(size=(8, 3, 4, 6)).astype(np.float32)
+    (values,) = result.run({"x": samples}).values()
+    np.testing.assert_allclose(values, 0.01 / (1 + np.exp(-samples)), atol=2e-4)
+    prove(result)

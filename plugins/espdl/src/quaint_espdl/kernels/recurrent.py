@@ -91,7 +91,7 @@ class Gates(Generic[V]):
         if self.vectors[place]:
             total = k.shift_right(total, shift, Rounding(self.rounding))
         else:
-            total = k.scale_float32(total, np.float32(2.0**-shift), Rounding(self.rounding))
+            total = k.scale_float32(total, np.asarray(2.0**-shift, np.float32), Rounding(self.rounding))
         return k.clip(total, GATE_LOW, GATE_HIGH)
 
     def part(self, gates: V, place: int) -> V:

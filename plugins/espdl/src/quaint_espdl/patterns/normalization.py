@@ -106,8 +106,10 @@ class RmsNorm(Pattern):
 
     def pattern(self, op: Builder, x: Any, two: Any, axes: Any, epsilon: Any, one: Any, weight: Any) -> Any:
         drawings = []
-        for square in (op.Mul(x, x), op.Pow(x, two)):
-            root = op.Sqrt(op.Add(op.ReduceMean(square, axes), epsilon))
+        squares = op.Mul(x, x), op.Pow(x, two)
+        means = [op.ReduceMean(square, axes) for square in squares] + [op.GlobalAveragePool(square) for square in squares]
+        for mean in means:  # of three axes the canonical mean of the last is a global one
+            root = op.Sqrt(op.Add(mean, epsilon))
             for normed in (op.Div(x, root), op.Mul(x, op.Reciprocal(root)), op.Mul(x, op.Div(one, root))):
                 drawings += [op.Mul(normed, weight), normed]
         return tuple(drawings)
@@ -115,10 +117,10 @@ class RmsNorm(Pattern):
     def check(self, context: CheckContext, block: Block, **bindings: Any) -> bool:
         expected = {"two": 2.0, "one": 1.0}
         wrong = [name for name, value in expected.items() if name in bindings and graph.scalar(bindings[name]) != value]
-        axes, epsilon = graph.constant(bindings["axes"]), graph.scalar(bindings["epsilon"])
-        if wrong or axes is None or epsilon is None or not _mean(block).get("keepdims", 1):
+        axes, epsilon = _mean_axes(block), graph.scalar(bindings["epsilon"])
+        if wrong or not axes or epsilon is None:
             return context.fail("no root mean square normalization")
-        if not _last_axis(block, axes.tolist()):
+        if not _last_axis(block, axes):
             return context.fail("normalizes other axes than the last")
         weight = graph.constant(bindings["weight"]) if "weight" in bindings else np.ones(1)
         size = (graph.dims(bindings["x"]) or (None,))[-1]
@@ -134,9 +136,14 @@ class RmsNorm(Pattern):
         return Layer("RMSNormalization", block.inputs, block.outputs, {"weight": scale}, given)
 
 
-def _mean(block: Block) -> dict[str, Any]:
+def _mean_axes(block: Block) -> list[int]:
+    """The axes of the block's mean, which keeps them; none if it does not, or they are not known."""
     node = block.node("ReduceMean")
-    return {} if node is None else {"keepdims": graph.attribute(node, "keepdims", 1)}
+    if node is None:
+        mean = block.node("GlobalAveragePool")
+        return list(range(2, graph.rank(mean.outputs[0]) or 2)) if mean else []
+    axes = graph.constant(node.inputs[1])
+    return [] if axes is None or not graph.attribute(node, "keepdims", 1) else [int(axis) for axis in axes]
 
 
 class LpNorm(Pattern):
