@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 #: Runs of ours, of which the median counts; the peer takes long and runs once.
 RUNS = 3
+#: Ours as it comes, and with ranges as the peer has them. Ours analyzes the result and writes a report besides.
+SETTINGS = {
+    "defaults": (),
+    "ranges as the peer": ("--observer", "moving-max", "--quantizer", "ranges"),
+}
 
 
 @dataclass(frozen=True)
@@ -84,10 +89,10 @@ def measure() -> Iterator[str]:
         if path is None or peer is None:
             yield f"quantizeml: {name}: skipped, needs QUAINT_TEST_DATA and QUAINT_PEER_QUANTIZEML"
         else:
-            yield _measure_one(name, case, path, Path(peer).with_name("quantizeml"))
+            yield from _measure_one(name, case, path, Path(peer).with_name("quantizeml"))
 
 
-def _measure_one(name: str, case: Case, path: Path, peer: Path) -> str:
+def _measure_one(name: str, case: Case, path: Path, peer: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         model, samples, output = (Path(folder) / file for file in ("model.onnx", "samples.npz", "output"))
         changed = onnx.load(path)
@@ -96,17 +101,22 @@ def _measure_one(name: str, case: Case, path: Path, peer: Path) -> str:
         onnx.save(changed, model)
         random = np.random.default_rng(0).uniform(-1, 1, (case.samples, *case.shape))
         np.savez(samples, random.astype(np.float32))
-        command = [sys.executable, "-m", "quaint", "quantize", model, "--target", "akida2", "--samples", samples]
-        runs = [astuple(_run([*command, "--output", output, "--force"], folder)) for _ in range(RUNS)]
-        ours = Figures(*(statistics.median(column) for column in zip(*runs, strict=True)))
         batch = ["-bs", str(case.batch)] if case.batch else []
         theirs = _run(
             [peer, "quantize", "-m", model, "-sa", samples, *batch, "-s", Path(folder) / "theirs.onnx"], folder
         )
+        command: list[str | Path] = [sys.executable, "-m", "quaint", "quantize", model, "--samples", samples]
+        command += ["--target", "akida2", "--output", output, "--force"]
+        for settings, options in SETTINGS.items():
+            runs = [astuple(_run([*command, *options], folder)) for _ in range(RUNS)]
+            ours = Figures(*(statistics.median(column) for column in zip(*runs, strict=True)))
+            yield f"quantizeml: {name}, {case.samples} samples, {settings}: {_compared(ours, theirs, case)}"
+
+
+def _compared(ours: Figures, theirs: Figures, case: Case) -> str:
     faster, smaller = case.limits
     return (
-        f"quantizeml: {name}, {case.samples} samples: {ours.seconds:.1f} s, peer {theirs.seconds:.1f} s, "
-        f"ratio {theirs.seconds / ours.seconds:.1f} (limit {faster:g}); "
+        f"{ours.seconds:.1f} s, peer {theirs.seconds:.1f} s, ratio {theirs.seconds / ours.seconds:.1f} (limit {faster:g}); "
         f"CPU {ours.cpu_seconds:.1f} s, peer {theirs.cpu_seconds:.1f} s, ratio {theirs.cpu_seconds / ours.cpu_seconds:.1f}; "
         f"peak {ours.peak_mib:.0f} MiB, peer {theirs.peak_mib:.0f} MiB, "
         f"ratio {theirs.peak_mib / ours.peak_mib:.1f} (limit {smaller:g})"

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from quaint import pipeline
 from quaint.cli.group import quaint
 from quaint.config import Config
+from quaint.errors import QuaintError
+from quaint.frontends.keras.convert import check, convert
 from quaint.plugins import HOOKS, registry
 
 if TYPE_CHECKING:
@@ -83,3 +85,20 @@ def test_package_is_used_from_end_to_end(magpie: Path) -> None:
     done = CliRunner().invoke(quaint, ["chatter", str(magpie / "saved.onnx")])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("2 layers, ")
+
+
+@pytest.mark.usefixtures("magpie")
+def test_keras_layer_of_a_package_is_translated() -> None:
+    square = {
+        "class_name": "Square",
+        "module": "birds",
+        "registered_name": "Magpie>Square",
+        "config": {"name": "square"},
+    }
+    x = {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [None, 3], "dtype": "float32"}}
+    model = {"class_name": "Sequential", "config": {"name": "squares", "layers": [x, square]}}
+    check(model)
+    assert [node.op_type for node in convert(model, {}, 3).graph] == ["Mul"]
+    square["registered_name"] = "Wren>Square"
+    with pytest.raises(QuaintError, match="QM150"):
+        check(model)

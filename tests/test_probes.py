@@ -42,6 +42,9 @@ def test_values_and_extremes(model: ir.Model, name: str) -> None:
     if name != "conv1":  # NaN there
         (extremes,) = seen(model, Needs.EXTREMES, name)
         np.testing.assert_array_equal(extremes, np.stack([flat.min(axis=1), flat.max(axis=1)], axis=1))
+        (extremes,) = seen(model, Needs.CHANNEL_EXTREMES, name)
+        rows = whole.reshape(*whole.shape[:2], -1)
+        np.testing.assert_array_equal(extremes, np.stack([rows.min(axis=2), rows.max(axis=2)], axis=2))
 
 
 @pytest.mark.parametrize(("name", "thinned"), [("input", False), ("conv0", True)])

@@ -69,6 +69,8 @@ def _inner_specs(plan: Plan) -> Iterator[tuple[str, QuantSpec]]:
 
 
 def _needs(observer: Observer, value: ir.Value) -> Needs:
+    if observer.axis == 1 and observer.needs is Needs.EXTREMES and is_reducible(value):
+        return Needs.CHANNEL_EXTREMES
     return observer.needs if observer.axis is None and is_reducible(value) else Needs.VALUES
 
 

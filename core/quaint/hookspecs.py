@@ -1,4 +1,4 @@
-"""The eight hooks. Each takes nothing and offers named components as ``Lazy``; core looks one up by name and calls it."""
+"""The nine hooks. Each takes nothing and offers named components as ``Lazy``; core looks one up by name and calls it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def quaint_frontends() -> Iterable[Lazy]:
     ``describe(path) -> dict`` answers ``quaint inspect``; one with ``vectors(path) -> Vectors | None`` gives the test vectors
     in a file to ``quaint verify``.
     """
+
+
+@spec
+def quaint_keras_layers() -> Iterable[Lazy]:
+    """Layers that a package adds to Keras. Name: what Keras registers it as (``Package>Class``); object: a ``KerasLayer``."""
 
 
 @spec

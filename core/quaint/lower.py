@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from quaint.partition import Plan
     from quaint.patterns import Block
 
+
 @dataclass
 class Lowering(CheckContext):
     """What a pattern's ``lower`` may ask and tell.

@@ -9,12 +9,14 @@ ENOUGH = 1 << 13  # values of one sample: more of them say nothing new about how
 
 
 class Needs(Enum):
-    """What of a tensor an observer without an ``axis`` needs; calibration then shows it no more than that."""
+    """What of a tensor an observer needs; calibration then shows it no more than that."""
 
     #: All values.
     VALUES = "values"
     #: The extremes of each sample: an array [samples, 2] stands for it.
     EXTREMES = "extremes"
+    #: The extremes of each channel (axis 1) of each sample: an array [samples, channels, 2] stands for it.
+    CHANNEL_EXTREMES = "channel-extremes"
     #: The extremes and, as second argument of ``observe``, [samples, n]: values at regular distances, see ``stride``.
     PART = "part"
 

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from quaint.config import Config
     from quaint.target import Target
 
-#: Operators that rearrange a tensor and compute nothing.
-MOVES = frozenset({"Flatten", "Reshape", "Transpose"})
-
 
 @dataclass(frozen=True)
 class Refusal:
@@ -108,7 +105,7 @@ class Plan:
     def reads_input(self, block: Block) -> bool:
         """Whether a block is at the chip's entrance: it reads what enters, brought into another form at the most."""
         makers = [self.producers[name] for name in block.inputs if name in self.producers]
-        moves = [x for x in makers if x.pattern.entrance or all(node.op_type in MOVES for node in x.nodes)]
+        moves = [x for x in makers if x.pattern.entrance or x.only_moves]
         return any(name in self.inputs for name in block.inputs) or any(map(self.reads_input, moves))
 
     @property

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from quaint.scales import Range
     from quaint.target import Target
 
+#: Operators that rearrange a tensor and compute nothing.
+MOVES = frozenset({"Flatten", "Reshape", "Transpose"})
 COMMUTATIVE = frozenset({"Add", "Mul", "Max", "Min", "Sum"})
 
 
@@ -103,6 +105,11 @@ class Block:
     def node_names(self) -> tuple[str, ...]:
         """Names of its nodes."""
         return tuple(node.name or "" for node in self.nodes)
+
+    @property
+    def only_moves(self) -> bool:
+        """Whether its nodes rearrange a tensor and compute nothing."""
+        return all(node.op_type in MOVES for node in self.nodes)
 
     def node(self, *op_types: str) -> ir.Node | None:
         """Its first node of one of these operators."""

@@ -41,7 +41,7 @@ class Probes:
         values = {value.name: value for value in editor.all_values()}
         self._outputs: dict[str, list[str]] = {}
         for name, need in needs.items():
-            made = [values[name]] if need is Needs.VALUES else _Reducer(editor, values[name]).reduce(need)
+            made = [values[name]] if need is Needs.VALUES else _Reducer(editor, values[name], need).reduce()
             self._outputs[name] = [value.name or "" for value in made]
         self._model = FloatModel(probed, [name for made in self._outputs.values() for name in made])
 
@@ -58,23 +58,25 @@ def is_reducible(value: ir.Value) -> bool:
 
 
 class _Reducer:
-    """Appends nodes that read a tensor as [samples, values]."""
+    """Appends nodes that read a tensor as [samples, values], or as [samples, channels, values]."""
 
-    def __init__(self, editor: GraphEditor, value: ir.Value) -> None:
-        self._editor, self._value = editor, value
-        self._axis = self._constant([1])
-        self._flat = self._add("Reshape", value, self._constant([0, -1]))
+    def __init__(self, editor: GraphEditor, value: ir.Value, need: Needs) -> None:
+        self._editor, self._value, self._need = editor, value, need
+        kept = [0, 0] if need is Needs.CHANNEL_EXTREMES else [0]
+        self._last = len(kept)
+        self._axis = self._constant([self._last])
+        self._flat = self._add("Reshape", value, self._constant([*kept, -1]))
 
-    def reduce(self, need: Needs) -> Sequence[ir.Value]:
-        """The extremes of each sample, and the part of its values that ``need`` may ask for besides."""
-        return [self._extremes(), self._part()] if need is Needs.PART else [self._extremes()]
+    def reduce(self) -> Sequence[ir.Value]:
+        """The extremes, and the part of the values that may be needed besides."""
+        return [self._extremes(), self._part()] if self._need is Needs.PART else [self._extremes()]
 
     def _extremes(self) -> ir.Value:
-        """[samples, 2], NaN where a value is not finite; ``ReduceMin`` and ``ReduceMax`` alone pass over NaN."""
+        """[..., 2], NaN where a value is not finite; ``ReduceMin`` and ``ReduceMax`` alone pass over NaN."""
         zeros = self._add("Mul", self._flat, self._editor.constant(np.zeros((), np.float32), "zero"))
         check = self._add("ReduceSum", zeros, self._axis)
         low = self._add("Add", self._add("ReduceMin", self._flat, self._axis), check)
-        return self._add("Concat", low, self._add("ReduceMax", self._flat, self._axis), axis=1)
+        return self._add("Concat", low, self._add("ReduceMax", self._flat, self._axis), axis=self._last)
 
     def _part(self) -> ir.Value:
         """Every k-th value."""

@@ -107,4 +107,6 @@ def load_quantized(source: str | Path) -> Quantized:
         raise
     except Exception as error:
         raise QuaintError("QM104", f"truncated or corrupt ({type(error).__name__})", where=str(path)) from error
-    return Quantized(integer, extended(find_target(metadata[TARGET_KEY])), config, None, refusals, warnings, {}, calibration)
+    return Quantized(
+        integer, extended(find_target(metadata[TARGET_KEY])), config, None, refusals, warnings, {}, calibration
+    )

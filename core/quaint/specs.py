@@ -37,6 +37,9 @@ def resolve_specs(plan: Plan) -> dict[str, QuantSpec | None]:
             spec = None
         else:
             spec = block.pattern.output_spec(activation_spec(plan.target, plan.config, block), block, context)
+            source = specs[block.inputs[0]] if block.inputs else None
+            if spec is not None and source is not None and block.only_moves:  # the same values, seen the same way
+                spec = replace(spec, observer=source.observer, round_exponent=source.round_exponent)
         for reader, index in plan.consumers.get(name, []):
             if spec is not None:
                 spec = reader.pattern.input_spec(spec, reader, index, context)

@@ -107,14 +107,14 @@ def test_names_in_refusals(
     kind: str, run_cli: Callable[..., Any], write: Callable[..., Path], small: ModelProto
 ) -> None:
     """A refusal that names a layer is still one line, and its details a line each."""
-    small.graph.node[3].op_type = "Sin"
+    small.graph.node[3].op_type = "Hardmax"
     model = write("model.onnx", renamed(small, NAMES[kind]))
     said = run_cli("quantize", model, "--target", "esp32p4", code=5)
     assert harmless(said.err), ascii(said.err)
     lines = said.err.splitlines()
     assert lines[0].startswith("error[QT310]: ")
     assert all(line.startswith("  ") for line in lines[1:])
-    assert "(Sin): " in said.err
+    assert "(Hardmax): " in said.err
     checked = run_cli("check", model, "--target", "akida2")
     assert harmless(checked.out + checked.err)
 

@@ -41,7 +41,10 @@ _CONFIG = (
     click.option("--last-output-bits", type=int, metavar="N", help="Bits of the last layer's output."),
     click.option("--buffer-bits", type=int, metavar="N", help="Bits at which accumulators saturate."),
     click.option(
-        "--beyond-hardware", is_flag=True, default=None, help="Quantize also what only the simulators run, with warnings."
+        "--beyond-hardware",
+        is_flag=True,
+        default=None,
+        help="Quantize also what only the simulators run, with warnings.",
     ),
     click.option("--num-samples", type=int, metavar="N", help="How many samples to calibrate on."),
     click.option("-b", "--batch-size", type=int, metavar="N", help="Samples in a batch."),

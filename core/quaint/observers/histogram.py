@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _CHUNK = 1 << 16  # values at a time: the passes over them then stay in the cache
+_SHORT = 1 << 12  # values of a row: all rows at once are counted faster where they are fewer
 _NARROWEST = -100  # exponent: float32 can still scale by its inverse
 
 
@@ -52,8 +53,13 @@ class Histogram:
         """Count float32 ``values`` [rows, n], the magnitudes of a row being at most its entry in ``limits``."""
         _, exponents = np.frexp(np.maximum(limits, 2.0**_NARROWEST))
         self._widen(exponents - (self.bins.bit_length() - 1))
-        for i, (row, exponent) in enumerate(zip(values, self.exponents, strict=True)):
-            scale = np.float32(2.0 ** -int(exponent))
+        scales = np.ldexp(np.ones(len(values), np.float32), -self.exponents)
+        if values.shape[1] < _SHORT:
+            index = (values * scales[:, None]).astype(np.intp)
+            index += self.bins + np.arange(len(values))[:, None] * 2 * self.bins
+            np.add.at(self.counts.reshape(-1), index.reshape(-1), 1)
+            return
+        for i, (row, scale) in enumerate(zip(values, scales, strict=True)):
             for start in range(0, row.size, _CHUNK):
                 index = (row[start : start + _CHUNK] * scale).astype(np.intp)
                 index += self.bins

@@ -69,7 +69,8 @@ class Reconstruction(BiasCorrection):
         if product.node.op_type == "ConvTranspose" or len(product.nodes) > 1:
             return super()._correct(walk, product)
         fit, wanted = _Fit(walk, product), given
-        for factors in (FACTORS[walk.plan.target.weight.scale], (1.0,)):  # again where the chip moves the scale a little
+        # once more where the chip moves the scale a little
+        for factors in (FACTORS[walk.plan.target.weight.scale], (1.0,)):
             weight, params = fit.at_best(wanted, factors)
             replace(product.node, 1, weight)
             walk.lowering.params[key] = params

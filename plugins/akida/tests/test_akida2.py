@@ -143,9 +143,7 @@ def test_four_bits() -> None:
         layer.op + str(i): made.integer.tensors[layer.outputs[0]].dtype
         for i, layer in enumerate(made.integer.integer_layers)
     }
-    assert [str(dtype) for dtype in dtypes.values()] == [
-        *("uint4", "int8", "int8", "int8", "uint4", "uint4", "int32")
-    ]
+    assert [str(dtype) for dtype in dtypes.values()] == [*("uint4", "int8", "int8", "int8", "uint4", "uint4", "int32")]
     assert noise(made, samples, truth) < 0.15
 
 

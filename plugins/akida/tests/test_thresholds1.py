@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from akida_nets import SAME, quantize
+from akida_nets import SAME, noise, quantize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,10 +40,29 @@ def test_thresholds_hold_half_a_step_and_the_bias() -> None:
     net = Builder("thresholds")
     x = net.op("Relu", net.conv(net.input(1, 8, 8), (1, 4), pads=SAME))
     x = net.op("Relu", net.conv(x, (4, 6), pads=SAME))
-    made, _, _ = quantize(net, "akida1", net.gemm(net.op("Flatten", net.op("GlobalAveragePool", x)), 6, 3))
+    output = net.gemm(net.op("Flatten", net.op("GlobalAveragePool", x)), 6, 3)
+    made, _, _ = quantize(net, "akida1", output, quantizer="ranges")
     layer = made.integer.integer_layers[1]
     unit = made.integer.tensors[f"{layer.name}/weight"].scale * made.integer.tensors[layer.inputs[0]].scale
     assert made.source is not None
     bias = made.source.graph.initializers["constant3"].const_value.numpy()
     wanted = layer.constants["step"] / 32 - bias / unit
     assert (np.abs(layer.constants["threshold"] - wanted) <= 0.5).all()
+
+
+def test_reconstruction_rounds_for_less_noise_and_keeps_steps_exact() -> None:
+    """The chip moves the scales that it asks for to whole sixteenths; its weights are fitted to those."""
+    found = {}
+    for quantizer in ("bias-correction", "reconstruction"):
+        net = Builder("rounding")
+        x = net.op("Relu", net.conv(net.input(3, 12, 12), (3, 16), pads=SAME))
+        x = net.op("Relu", net.conv(x, (16, 16), pads=SAME))
+        x = net.op("Relu", net.conv(x, (16, 24), pads=SAME))
+        output = net.gemm(net.op("Flatten", net.op("GlobalAveragePool", x)), 24, 5)
+        made, samples, truth = quantize(net, "akida1", output, quantizer=quantizer)
+        found[quantizer] = noise(made, samples, truth)
+        tensors = made.integer.tensors
+        for layer in made.integer.integer_layers[:3]:
+            unit = tensors[f"{layer.name}/weight"].scale * tensors[layer.inputs[0]].scale
+            np.testing.assert_allclose(unit * layer.constants["step"], 16 * tensors[layer.outputs[0]].scale, rtol=1e-12)
+    assert found["reconstruction"] < 0.8 * found["bias-correction"]

@@ -62,7 +62,10 @@ class Layer:
         self.run, self.given, self.op = run, node.attributes, node.op_type
         x, w, r = node.inputs[:3]
         self.gate = int(self.given["gate_exponent"])
-        self.shifts = self.gate - run.exponent(x) - run.exponent(w), self.gate - run.exponent(node.outputs[1]) - run.exponent(r)
+        self.shifts = (
+            self.gate - run.exponent(x) - run.exponent(w),
+            self.gate - run.exponent(node.outputs[1]) - run.exponent(r),
+        )
         self.bits = int(self.given["quant_type"][1:])
         self.size = int(self.given["hidden_size"])
         self.w, self.r = run.integers(w), run.integers(r)
@@ -105,7 +108,7 @@ class Layer:
             state.append(self.saturated((f32(1) - z) * fresh * self.rescale + z * f32(h[i])))
         return state, c
 
-    def lstm(self, ins: list[int], hid: list[int], wb: list[int], rb: list[int], h: list[int], c: list[int]) -> Any:
+    def lstm(self, ins: list[int], hid: list[int], wb: list[int], rb: list[int], _: list[int], c: list[int]) -> Any:
         n, state, cell = self.size, [], []
         sums = [int16(sum(terms)) for terms in zip(ins, hid, wb, rb, strict=True)]
         for j in range(n):

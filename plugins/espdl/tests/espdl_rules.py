@@ -162,7 +162,8 @@ class _Rules:
         missing = {*REQUIRED.get(node.op_type, ()), "quant_type"} - node.attributes.keys()
         if missing:
             yield f"lacks {sorted(missing)}"
-        variables = [self.info[name] for name in (*node.inputs, *node.outputs) if name in self.info]
+        # the third output of an LSTM, its cell, has 16 bits in any width
+        variables = [self.info[name] for name in (*node.inputs, *node.outputs[:2]) if name in self.info]
         output = self.info[node.outputs[0]]
         width = self.info[node.inputs[0]].dtype if output.dtype is DataType.FLOAT else output.dtype
         if node.attributes.get("quant_type") != f"S{BITS[width]}":

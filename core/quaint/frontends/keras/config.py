@@ -181,9 +181,17 @@ def _evaluate_functional(
         if key not in calls:
             what = f"a layer takes the output of call {key[1]} of a layer that has none"
             raise QuaintError("QM121", what, where=key[0])
-        operands = [x if isinstance(x, float) else values[x[0], x[1]][x[2]] for x in calls[key]]
+        operands = [x if isinstance(x, float) else _output(values, x) for x in calls[key]]
         values[key] = apply(entries[key[0]], operands)
-    return [values[name, node][tensor] for name, node, tensor in references(config["output_layers"])]
+    return [_output(values, reference) for reference in references(config["output_layers"])]
+
+
+def _output(values: Mapping[tuple[str, int], list[T]], reference: Reference) -> T:
+    """What a call gives: a layer one tensor, even where Keras' own gives more."""
+    name, node, tensor = reference
+    if tensor >= len(values[name, node]):
+        raise QuaintError("QM150", f"output {tensor} of the layer, which gives only one here, is taken", where=name)
+    return values[name, node][tensor]
 
 
 def _calls(config: Mapping[str, Any], entries: Mapping[str, Entry]) -> dict[tuple[str, int], list[Operand]]:

@@ -12,6 +12,7 @@ from quaint.errors import QuaintError
 from quaint.frontends.keras.config import Entry, evaluate, input_layers, kind, layers, leaves, name_of, references
 from quaint.frontends.keras.emit import OPSET, Emitter, Layer, Tensor
 from quaint.frontends.keras.layers import LAYERS
+from quaint.frontends.keras.offered import find, offered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def check(model: Entry) -> None:
         dtype = entry["config"].get("dtype")
         if isinstance(dtype, dict) and "Quantized" in str(dtype.get("class_name")):
             raise QuaintError("QM170", "the model is already quantized", where=path, hint="give the float model")
-    known = LAYERS.keys() | IDENTITIES
+    known = LAYERS.keys() | IDENTITIES | offered()
     unknown = [f"{path} ({kind(entry)})" for path, entry in found if kind(entry) not in known]
     if unknown:
         hint = "replace them by supported layers, or export the model to ONNX"
@@ -76,7 +77,9 @@ def convert(model: Entry, weights: Weights, version: int) -> ir.Model:
         calls[name] += 1
         unique = name if calls[name] == 1 else f"{name}_{calls[name] - 1}"
         layer = Layer(unique, name, kind(entry), dict(entry["config"]), dict(weights.get(path, {})), version)
-        return LAYERS[layer.kind](emit, layer, inputs)
+        theirs = find(layer.kind)
+        translate = LAYERS[layer.kind] if theirs is None else theirs.translate
+        return translate(emit, layer, inputs)
 
     inputs = [_input(emit, *specification) for specification in input_layers(model)]
     tensors = evaluate(model, [_to_float(emit, value) for value in inputs], call)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quaint.errors import QuaintError
 from quaint.frontends.keras.config import Entry, is_model, kind, layers, leaves, name_of
+from quaint.frontends.keras.offered import find
 
 if TYPE_CHECKING:
     import h5py
@@ -39,7 +40,8 @@ _SETTING = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
 def roles(entry: Entry) -> tuple[list[str], list[str]]:
     """Roles of the weights that the layer has under its configuration: trained, then statistics."""
     config = entry["config"]
-    trained, statistics = ROLES.get(kind(entry), ((), ()))
+    theirs = find(kind(entry))
+    trained, statistics = ROLES.get(kind(entry), ((), ())) if theirs is None else (theirs.weights, ())
     if kind(entry) == "Normalization" and config.get("mean") is not None:
         statistics = ()
     return [role for role in trained if config.get(_SETTING.get(role, ""), True)], list(statistics)

@@ -38,3 +38,15 @@ def quaint_simulators() -> Iterable[Lazy]:
 def quaint_commands() -> Iterable[Lazy]:
     """The command lines of the vendor's tool."""
     yield Lazy("akida", "quaint_akida.commands:akida", "Quantize with the command lines of QuantizeML.")
+
+
+@impl
+def quaint_keras_layers() -> Iterable[Lazy]:
+    """Layers that QuantizeML adds to Keras."""
+    yield Lazy("Custom>Shiftmax", "quaint_akida.keras_layers:SHIFTMAX", "Softmax in powers of two")
+    yield Lazy("Custom>Attention", "quaint_akida.keras_layers:ATTENTION", "attention of several heads")
+    path = "quaint_akida.keras_layers:LAYER_MAD_NORMALIZATION"
+    yield Lazy("Custom>LayerMadNormalization", path, "normalization by the mean of magnitudes")
+    yield Lazy("Custom>ClassToken", "quaint_akida.keras_layers:CLASS_TOKEN", "a learned token before the others")
+    yield Lazy("Custom>AddPositionEmbs", "quaint_akida.keras_layers:ADD_POSITION_EMBS", "learned positions")
+    yield Lazy("Custom>ExtractToken", "quaint_akida.keras_layers:EXTRACT_TOKEN", "one of the tokens")

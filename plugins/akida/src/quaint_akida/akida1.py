@@ -57,7 +57,7 @@ class Convolutional(Spiking):
         zeros = zero_point(context, block.inputs[0], weight.shape[1]).reshape(1, -1, 1, 1)
 
         def offset(scale: Floats) -> NDArray[np.int64]:
-            potentials = (quantize(context, block, weight, scale) * zeros).sum(axis=(1, 2, 3))
+            potentials: Floats = (quantize(context, block, weight, scale) * zeros).sum(axis=(1, 2, 3))
             return np.rint(potentials).astype(np.int64)
 
         gap = block.node("GlobalAveragePool") is not None
@@ -183,7 +183,7 @@ AKIDA1 = Target(
     input_dtypes=("uint8",),
     host=frozenset({"Softmax", "LogSoftmax", ANY}),
     exporter="akida",
-    defaults={"input_weight_bits": 8},
+    defaults={"quantizer": "reconstruction", "input_weight_bits": 8},
     options={"fbz": exporter.OPTION},
     config_formats={"q_config": q_config.FORMAT},
     check=sequential,

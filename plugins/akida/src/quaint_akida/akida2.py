@@ -168,9 +168,9 @@ AKIDA2 = Target(
     summary="Akida 2: 8-bit weights and activations, scales for each channel",
     domain="quaint.akida",
     patterns=(
-        *(FrameConv, BufferTempConv, Conv2D, Conv2DTranspose, Dense1D, Add, Concatenate),
         *transformer.PATTERNS,
         *tokens.PATTERNS,
+        *(FrameConv, BufferTempConv, Conv2D, Conv2DTranspose, Dense1D, Add, Concatenate),
         *(Identity, Rescaling, ChannelsLast, ChannelsLastOutput),
     ),
     activation=QuantSpec(INT8, axis=1, observer="percentile"),

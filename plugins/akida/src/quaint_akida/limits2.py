@@ -106,7 +106,9 @@ def conv_limit(window: common.Window, channels: int, *, depthwise: bool) -> str 
     if channels > CHANNELS:
         return f"{CHANNELS} channels at the most, not {channels}: narrow the layer before it"
     if not depthwise and window.kernel**2 * channels >= FILTER:
-        return f"a filter of {window.kernel}x{window.kernel}x{channels} does not fit into a processor: make it separable"
+        return (
+            f"a filter of {window.kernel}x{window.kernel}x{channels} does not fit into a processor: make it separable"
+        )
     return None
 
 

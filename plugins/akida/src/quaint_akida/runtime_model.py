@@ -37,9 +37,12 @@ def runtime() -> ModuleType:
         QuaintError: QP530 where it is not installed.
     """
     try:
-        return importlib.import_module("akida")
+        found = importlib.import_module("akida")
     except ImportError as error:
         raise QuaintError("QP530", f"needs BrainChip's akida package ({error})", hint=INSTALL) from error
+    if found.__file__ is None:  # a mere folder of that name
+        raise QuaintError("QP530", "needs BrainChip's akida package (it is not installed)", hint=INSTALL)
+    return found
 
 
 def build(model: IntegerModel, *, edges: bool = True) -> Any:

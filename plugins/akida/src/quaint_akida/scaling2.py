@@ -59,9 +59,7 @@ class ScaleOut:
     shift: Ints
 
     @classmethod
-    def finest(
-        cls, limit: Floats, out: Floats, high: int, coarser: int = 0, post_bits: int = POST.bits
-    ) -> ScaleOut:
+    def finest(cls, limit: Floats, out: Floats, high: int, coarser: int = 0, post_bits: int = POST.bits) -> ScaleOut:
         """The finest scale of weights that is not below ``limit``, or one some steps of the mantissa coarser.
 
         Args:

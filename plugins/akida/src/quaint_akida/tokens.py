@@ -12,13 +12,25 @@ from quaint.integer import Layer
 from quaint.layers.movement import Move
 from quaint.layers.sharing import Passive
 from quaint_akida import common, lut2
+from quaint_akida.entrance import is_input
 from quaint_akida.scaling2 import Scaled
-from quaint_akida.transformer import Tokens, frac_bits, only_simulated, per_tensor
+from quaint_akida.transformer import Tokens, entering_tokens, frac_bits, only_simulated, per_tensor
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
     from quaint.lower import Lowering
     from quaint.numerics import QuantSpec
     from quaint.patterns import Block, Builder, CheckContext
+
+
+def _learned(value: ir.Value, like: ir.Value) -> NDArray[Any] | None:
+    """The constant [tokens, channels] that is added to a tensor of tokens; None where it has another shape."""
+    sizes, array = graph.dims(like) or (), graph.constant(value)
+    if array is None or len(sizes) != 3 or array.shape not in {sizes[1:], (1, *sizes[1:])}:
+        return None
+    return np.asarray(array[0] if array.ndim == 3 else array)
 
 
 class ClassToken(Tokens):
@@ -27,25 +39,14 @@ class ClassToken(Tokens):
     def pattern(self, op: Builder, x: Any, pads: Any, token: Any) -> Any:
         return op.Add(op.Pad(x, pads), token)
 
-    def check(self, context: CheckContext, block: Block, x: Any, pads: Any, token: Any, **_: Any) -> bool:
-        sizes, array = graph.dims(block.nodes[-1].outputs[0]) or (), graph.constant(token)
-        if (
-            array is None
-            or len(sizes) != 3
-            or array.shape[-2:] != sizes[1:]
-            or array.size != array[..., 0, :].size * int(sizes[1] or 0)
-        ):
+    def check(self, context: CheckContext, block: Block, x: Any, token: Any, **_: Any) -> bool:
+        array = _learned(token, block.nodes[-1].outputs[0])
+        if array is None:
             return context.fail("it does not add a constant to [batch, tokens, channels]")
-        if graph.attribute(block.nodes[0], "mode", "constant") != "constant" or list(block.constant("pads")) != [
-            0,
-            1,
-            0,
-            0,
-            0,
-            0,
-        ]:
+        mode, pads = graph.attribute(block.nodes[0], "mode", "constant"), graph.constant(block.bindings["pads"])
+        if mode != "constant" or pads is None or pads.tolist() != [0, 1, 0, 0, 0, 0]:
             return context.fail("only one token goes before the others, none elsewhere")
-        if array.size != sizes[1] * sizes[2] or array[..., 1:, :].any():
+        if array[1:].any():
             return context.fail("it adds to other tokens than the one before: write that as another Add")
         return only_simulated(context, x)
 
@@ -63,8 +64,7 @@ class AddPositionEmbs(Tokens):
         return op.Add(x, embeddings)
 
     def check(self, context: CheckContext, block: Block, x: Any, embeddings: Any, **_: Any) -> bool:
-        sizes, array = graph.dims(x) or (), graph.constant(embeddings)
-        if array is None or len(sizes) != 3 or array.shape[-2:] != sizes[1:] or array.size != sizes[1] * sizes[2]:
+        if _learned(embeddings, x) is None:
             return False
         return only_simulated(context, x)
 
@@ -106,10 +106,11 @@ class ExtractToken(Passive):
 class TokenMove(Move):
     """Reshape and Transpose between maps and tokens."""
 
-    def check(self, context: CheckContext, block: Block, x: Any, **bound: Any) -> bool:
-        if 3 not in {graph.rank(x), graph.rank(block.nodes[0].outputs[0])}:
-            return False
-        return super().check(context, block, x=x, **bound) and only_simulated(context, x)
+    def check(self, context: CheckContext, block: Block, **bound: Any) -> bool:
+        ranks = graph.rank(bound["x"]), graph.rank(block.nodes[0].outputs[0])
+        if 3 not in ranks or (ranks[1] == 4 and is_input(bound["x"], context.config)):
+            return False  # a map that enters is ``ChannelsLast``'s
+        return super().check(context, block, **bound) and only_simulated(context, bound["x"])
 
 
 class TokenDense(Scaled):
@@ -141,7 +142,7 @@ class TokenDense(Scaled):
         return None if wished is None else per_tensor(wished)
 
     def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
-        return Tokens.input_spec(self, spec, block, index, context)
+        return entering_tokens(spec, block, index, context)
 
     def lower(self, block: Block, context: Lowering) -> Layer:
         source = context.params[block.inputs[0]]
@@ -170,7 +171,7 @@ class TokenAdd(Tokens):
         attributes = self.ending(block, context, frac)
         shifts = {"a_shift": frac - first, "b_shift": frac - second, "output_shift": attributes.pop("output_shift")}
         constants = {name: np.asarray(shift, np.int64) for name, shift in shifts.items()}
-        return Layer("shifted_add", block.inputs, block.outputs, constants, attributes)
+        return Layer("token_add", block.inputs, block.outputs, constants, attributes)
 
 
 PATTERNS = (ClassToken, TokenDense, AddPositionEmbs, TokenAdd, ExtractToken, TokenMove)

@@ -53,13 +53,18 @@ def only_simulated(context: CheckContext, *values: ir.Value | None) -> bool:
     return all(signed_input_fits(context, value) for value in entering) and context.exceed(NOT_IN_RUNTIME)
 
 
+def entering_tokens(spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
+    """How a layer's input is quantized: what enters the chip as int8, the rest as wished."""
+    value = next(x for x in block.bindings.values() if getattr(x, "name", None) == block.inputs[index])
+    return per_tensor(entering_spec(spec, value, context.config) if is_input(value, context.config) else spec)
+
+
 class Tokens(Pattern):
     """A layer whose tensors have one power-of-two scale each, and signed integers."""
 
     def input_spec(self, spec: QuantSpec, block: Block, index: int, context: CheckContext) -> QuantSpec:
         """What enters the chip is int8; the rest as wished."""
-        value = next(x for x in block.bindings.values() if getattr(x, "name", None) == block.inputs[index])
-        return per_tensor(entering_spec(spec, value, context.config) if is_input(value, context.config) else spec)
+        return entering_tokens(spec, block, index, context)
 
     def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
         """Integers of the wished width."""
@@ -166,16 +171,20 @@ class Attention(Tokens):
             return context.fail(
                 "its heads are not [batch, tokens, heads, channels / heads], transposed in the common way"
             )
-        shift = _score_shift(block)
-        if shift is None or shift < 0:
+        scale = _score_scale(block)
+        if not 0 < scale < np.inf or _score_shift(block) < 0:
             return context.fail("its scores are scaled by more than 1, or by no constant")
         return only_simulated(context, query, key, value)
 
     def lower(self, block: Block, context: Lowering) -> Layer:
+        shift, scale = _score_shift(block), _score_scale(block)
+        if not np.isclose(scale, 2.0**-shift, rtol=1e-5):
+            what = f"layer {block.name!r}: its scores are shifted by {shift} bits, which is not its scale {scale:.4g}"
+            context.warnings.append(what)
         query, key, value = (frac_bits(context.params[name]) for name in block.inputs)
         attributes = {
             "heads": _heads(block) or 1,
-            "score_shift": _score_shift(block) or 0,
+            "score_shift": shift,
             "frac_bits": query + key,
             "exp_bits": EXP_BITS,
         }
@@ -188,14 +197,17 @@ def _channels(value: ir.Value) -> int:
     return size if isinstance(size, int) else 0
 
 
-def _score_shift(block: Block) -> int | None:
-    """The right shift nearest to what scores are multiplied or divided by (half-way: the even one)."""
-    scale = graph.scalar(block.bindings["scale"])
+def _score_scale(block: Block) -> float:
+    """What scores are multiplied by; 0 where that is no constant."""
+    scale = graph.scalar(block.bindings["scale"]) or 0.0
     scores = next(node for node in block.nodes if node.op_type == "MatMul").outputs[0]
-    if scale is None or not 0 < scale < np.inf:
-        return None
-    sign = 1 if next(user for user, _ in scores.uses()).op_type == "Div" else -1
-    return round(round(sign * log2(scale), 6))
+    divided = next(user for user, _ in scores.uses()).op_type == "Div"
+    return 1 / scale if divided and scale else scale
+
+
+def _score_shift(block: Block) -> int:
+    """The right shift that is nearest to that scale; half-way, the even one."""
+    return round(round(-log2(_score_scale(block)), 6))
 
 
 def _heads(block: Block) -> int | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from quaint.layers.kernels_reductions import reduce_max
 from quaint.numerics import IntType, Rounding
-from quaint_akida.akida2_kernels import saturate
+from quaint_akida.akida2_kernels import saturate, shifted_add
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,6 +190,11 @@ def class_token(
     return _quantized(k, joined, output_shift, output_bits)
 
 
+def token_add(k: Arithmetic[V], a: V, b: V, **rest: Any) -> V:
+    """The sum of two tensors of tokens: ``shifted_add`` with one shift for each tensor."""
+    return shifted_add(k, a, b, **rest)
+
+
 def extract_token(k: Arithmetic[V], x: V, *, token: int = 0, squeeze: bool = True) -> V:
     """One token; ``squeeze`` drops its axis."""
     taken = k.gather(x, [token], 1)
@@ -198,5 +203,8 @@ def extract_token(k: Arithmetic[V], x: V, *, token: int = 0, squeeze: bool = Tru
 
 KERNELS: dict[str, Any] = {
     kernel.__name__: kernel
-    for kernel in (shiftmax, attention, layer_mad_normalization, add_position_embs, class_token, extract_token)
+    for kernel in (
+        *(shiftmax, attention, layer_mad_normalization),
+        *(add_position_embs, class_token, extract_token, token_add),
+    )
 }

@@ -107,7 +107,9 @@ class RmsNorm(Pattern):
     def pattern(self, op: Builder, x: Any, two: Any, axes: Any, epsilon: Any, one: Any, weight: Any) -> Any:
         drawings = []
         squares = op.Mul(x, x), op.Pow(x, two)
-        means = [op.ReduceMean(square, axes) for square in squares] + [op.GlobalAveragePool(square) for square in squares]
+        means = [op.ReduceMean(square, axes) for square in squares] + [
+            op.GlobalAveragePool(square) for square in squares
+        ]
         for mean in means:  # of three axes the canonical mean of the last is a global one
             root = op.Sqrt(op.Add(mean, epsilon))
             for normed in (op.Div(x, root), op.Mul(x, op.Reciprocal(root)), op.Mul(x, op.Div(one, root))):

@@ -35,7 +35,11 @@ GATE_EXPONENTS = (-9, -8, -7, -6)
 CELL_MARGIN = 2
 ACTIVATIONS = {"GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
 #: What the runtime's modules have no attribute or input for: where it stands, and what it is called.
-INPUTS = {4: "sequences of different lengths", 5: "initial states other than zeros", 6: "initial states other than zeros"}
+INPUTS = {
+    4: "sequences of different lengths",
+    5: "initial states other than zeros",
+    6: "initial states other than zeros",
+}
 INPUTS |= {7: "peephole connections"}
 
 

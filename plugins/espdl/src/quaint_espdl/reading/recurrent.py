@@ -63,7 +63,10 @@ def recurrent(node: Node) -> Layer:
     variables, constants = _initial(node, count)
     constants |= {"weight": weight.array, "recurrent": recurrent_weight.array}
     constants |= {} if bias is None else {"bias": bias.array}
-    shifts = [gate_exponent - (x.exponent + weight.exponent), gate_exponent - (state.exponent + recurrent_weight.exponent)]
+    shifts = [
+        gate_exponent - (x.exponent + weight.exponent),
+        gate_exponent - (state.exponent + recurrent_weight.exponent),
+    ]
     attributes = {
         "gate_exponent": gate_exponent,
         "shifts": shifts,
