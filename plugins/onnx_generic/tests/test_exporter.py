@@ -15,8 +15,8 @@ from quaint.testing import zoo
 from quaint.testing.builder import Builder
 
 #: Models of the zoo that this target refuses, since nothing in float can follow them or what they need is not in QDQ.
-#: Where onnxruntime moves a Concat before the conversion of what it joins, and rounds once less.
-ONE_STEP = frozenset({"split"})
+#: Where onnxruntime's optimizer moves a conversion past the Slice and the Concat around it, and by how many steps it then differs.
+MOVED = {"split": 2}
 REFUSED = frozenset({"conv_transpose_groups", "conv_transpose_depthwise", "reduce_prod"})
 
 
@@ -42,7 +42,7 @@ def test_onnxruntime_gives_the_same_integers(name: str) -> None:
     data = exported(made)
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
     feeds = {key: 2 * values for key, values in given.samples.items()}
-    assert np.abs(differing(made, data, feeds, host=False)).max() <= (name in ONE_STEP)
+    assert np.abs(differing(made, data, feeds, host=False)).max() <= MOVED.get(name, 0)
     wanted, got = made.run(feeds, simulator="reference"), run_file(data, feeds)
     for output, values in wanted.items():
         np.testing.assert_allclose(got[output], values, rtol=1e-5, atol=1e-5)
