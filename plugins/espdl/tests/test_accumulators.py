@@ -51,7 +51,7 @@ def result(kind: str, target: str = "esp32s3", channels: int = 19, **config: Any
             x = net.add("Gemm", net.add("Flatten", x), waves(channels, 2304), transB=1)
         case _:
             x = net.add("MatMul", net.add("Reshape", x, np.array([1, 4, 576])), waves(channels, 576).T)
-    return quantized(net.model(x), target, SAMPLES, **config)
+    return quantized(net.model(x), target, SAMPLES, **{"quantizer": "ranges", "observer": "minmax"} | config)
 
 
 def limits(made: Quantized) -> list[Any]:
