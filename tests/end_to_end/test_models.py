@@ -66,6 +66,14 @@ def check_refusal(error: QuaintError, model: ir.Model) -> None:
         assert len(found[3]) > 10, f"no reason: {line}"
 
 
+#: Models whose noise at 16 bits has a reason of its own: the options that take it away, and what is left.
+LIMITED: dict[str, tuple[dict[str, int], float]] = {
+    "yolo_like_pan_silu": ({"table_step": 1}, 1e-4),  # dozens of tables one after the other
+    "sr_pixelshuffle_bilinear": ({}, 2e-4),  # a linear Resize has 8 bits on this chip
+    "yunet_n_320": ({"table_step": 1}, 1e-3),  # scores of 1e-7, where onnxruntime's float Sigmoid is off by 2**-25
+}
+
+
 # so few samples are few
 @pytest.mark.filterwarnings("ignore::quaint.errors.QuaintWarning")
 def test_is_quantized_exactly_or_refused(data_model: Path, target: str) -> None:
@@ -93,13 +101,14 @@ def test_is_quantized_exactly_or_refused(data_model: Path, target: str) -> None:
 def test_with_sixteen_bits_computes_what_the_float_model_does(data_model: Path) -> None:
     """What is left with so many bits is no lack of precision, but a layer that computes something else."""
     model, feeds = opened(data_model)
-    config = Config(weight_bits=16, activation_bits=16, options={"table_step": 1})  # nor of a table's entries
+    options, bound = LIMITED.get(data_model.stem, ({}, 1e-4))
+    config = Config(weight_bits=16, activation_bits=16, options=options)
     try:
         quantized = pipeline.quantize(model.clone(), "esp32p4", feeds, config)
     except QuaintError as error:
         check_refusal(error, model)
         return
-    assert noise(quantized.run(feeds), FloatModel(model).run(feeds)) < 1e-3
+    assert noise(quantized.run(feeds), FloatModel(model).run(feeds)) < bound
 
 
 def check_simulators(quantized: Quantized, feeds: Arrays) -> Arrays:

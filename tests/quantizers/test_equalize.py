@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from quaint import pipeline
 from quaint.config import Config
 from quaint.floatmodel import FloatModel
+from quaint.numerics import ScaleKind
 from quaint.quantizers.equalize import LIMIT, MARGIN, Equalize
 from quaint.testing.builder import Builder
 
@@ -83,13 +85,16 @@ def test_the_same_function_with_even_ranges(
 @pytest.mark.parametrize("bound", [2.0, 6.0, 20.0])
 def test_a_bound_stays_as_far_as_samples_tell(demo: Target, bound: float) -> None:
     """Some channels reach it and others do not; either way the samples give what they gave."""
-    plan = two_layers(demo, "Clip", 0.0, bound)
+    any_scale = replace(
+        demo, activation=replace(demo.activation, scale=ScaleKind.FLOAT)
+    )  # else the bound is moved before
+    plan = two_layers(any_scale, "Clip", 0.0, bound)
     before, was = outputs(plan, SAMPLES), weights(plan, 0)
     Equalize().prepare(plan, {"input": SAMPLES})
     np.testing.assert_allclose(outputs(plan, SAMPLES), before, rtol=1e-4, atol=1e-4)
     changed = (was / weights(plan, 0)).max(axis=(1, 2, 3))
     assert changed[-1] == 1.0, "the largest channel reaches the bound"
-    assert changed[0] < 0.8, "the smallest does not"
+    assert changed[0] < 0.6, "the smallest does not"
 
 
 def test_channels_keep_away_from_the_bound(demo: Target) -> None:

@@ -71,16 +71,20 @@ def round_trip(made: Quantized, folder: Path) -> None:
         checks.check_same(name, other[name], truth[name])
 
 
+#: What the runtime cannot do.
+REFUSED = frozenset({"pad_wrap"})
+
+
 @pytest.mark.parametrize(("place", "name"), [*enumerate(zoo.names())])
 def test_zoo(place: int, name: str, tmp_path: Path) -> None:
     """Every model once: chips and widths take turns."""
     given = zoo.load(name)
     chip, width = CHIPS[place % 3], [*WIDTHS][place // 3 % 3]
-    try:
-        made = quantized(given.model, chip, width, dict(given.samples))
-    except QuaintError as error:
-        pytest.skip(f"refused: {error}")
-    round_trip(made, tmp_path)
+    if name in REFUSED:
+        with pytest.raises(QuaintError, match="QT310"):
+            quantized(given.model, chip, width, dict(given.samples))
+        return
+    round_trip(quantized(given.model, chip, width, dict(given.samples)), tmp_path)
 
 
 def residual_at_the_input(net: Builder) -> list[str]:
