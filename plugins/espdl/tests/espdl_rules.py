@@ -162,8 +162,8 @@ class _Rules:
         missing = {*REQUIRED.get(node.op_type, ()), "quant_type"} - node.attributes.keys()
         if missing:
             yield f"lacks {sorted(missing)}"
-        # the third output of an LSTM, its cell, has 16 bits in any width
-        variables = [self.info[name] for name in (*node.inputs, *node.outputs[:2]) if name in self.info]
+        outputs = node.outputs[:2] if node.op_type == "LSTM" else node.outputs  # its cell has 16 bits in any width
+        variables = [self.info[name] for name in (*node.inputs, *outputs) if name in self.info]
         output = self.info[node.outputs[0]]
         width = self.info[node.inputs[0]].dtype if output.dtype is DataType.FLOAT else output.dtype
         if node.attributes.get("quant_type") != f"S{BITS[width]}":
