@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.data import ROOT, real_model
+from benchmarks.data import ROOT, installed, real_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,6 @@ def measure() -> Iterator[str]:
 def _run(python: str, program: str, model: Path, samples: Path, folder: Path) -> dict[str, float]:
     """The figures that a program prints on its last line."""
     command = [python, ROOT / "benchmarks" / "peers" / program, model, samples, TARGET, folder]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=installed())
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures

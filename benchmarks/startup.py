@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from benchmarks.data import installed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,5 +27,5 @@ def measure() -> Iterator[str]:
 
 def _seconds(arguments: list[str]) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "quaint", *arguments], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "quaint", *arguments], check=True, capture_output=True, env=installed())
     return time.perf_counter() - start

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quaint.config import Config
 from quaint.floatmodel import FloatModel
-from quaint.needs import Needs
+from quaint.needs import ENOUGH, LEAST, Needs, Thinning
 from quaint.observers.histogram import HistogramObserver
 from quaint.pipeline import canonical, load_model
-from quaint.probes import Probes, is_reducible
+from quaint.probes import Probes, is_not_negative, is_reducible
 from quaint.testing.builder import Builder
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -56,6 +58,49 @@ def test_a_part_counts_as_the_whole_tensor_does(model: ir.Model, name: str, *, t
     assert first.extremes() == other.extremes()
     np.testing.assert_array_equal(first.histogram().counts, other.histogram().counts)
     assert (first.histogram().counts.sum() < whole.size) == thinned
+
+
+@pytest.mark.parametrize("clip", [[], [0.0, 1.5]])
+@pytest.mark.parametrize("need", [Needs.PART, Needs.CHANNEL_PART])
+def test_an_image_that_is_not_negative_is_reduced_by_pooling(need: Needs, clip: list[float]) -> None:
+    build = Builder("image")
+    x = build.conv(build.input(3, 40, 40), (3, 12), pads=[1] * 4)
+    x = build.op("Clip", x, *(build.constant(bound) for bound in clip)) if clip else build.op("Relu", x)
+    model = canonical(load_model(build.build(build.conv(x, (12, 4)))), Config())
+    assert [node.op_type for node in model.graph][1] == ("Clip" if clip else "Relu")
+    (name,) = (value.name or "" for value in model.graph[1].outputs)
+    whole = FloatModel(model, [name]).run({"input": SAMPLES})[name]
+    extremes, part = seen(model, need, name)
+    rows = whole.reshape(*whole.shape[: 1 + need.by_channel], -1)
+    np.testing.assert_array_equal(extremes[..., 1], rows.max(axis=-1))
+    assert not extremes[..., 0].any()
+    assert whole.min() == 0
+    thinning = Thinning.of(whole.shape[1:], by_channel=need.by_channel)
+    assert thinning.image > 1
+    np.testing.assert_array_equal(part, thinning.apply(whole, by_channel=need.by_channel))
+
+
+def test_what_is_not_negative() -> None:
+    build = Builder("signs")
+    x = build.input(3, 8, 8)
+    for op in ("Relu", "MaxPool", "Neg"):
+        x = build.op(op, x, **({"kernel_shape": [1, 1]} if op == "MaxPool" else {}))
+    model = load_model(build.build(x))
+    signs = {node.op_type: is_not_negative(node.outputs[0]) for node in model.graph}
+    assert signs == {"Relu": True, "MaxPool": True, "Neg": False}
+    assert not is_not_negative(model.graph.inputs[0])
+
+
+@given(st.lists(st.integers(1, 70), min_size=1, max_size=3), st.booleans())
+def test_thinning_keeps_enough_of_every_sample(sizes: list[int], by_channel: bool) -> None:
+    values = np.arange(np.prod(sizes)).reshape(1, *sizes)
+    part = Thinning.of(sizes, by_channel=by_channel).apply(values, by_channel=by_channel)
+    rest, wanted = (sizes[1:], LEAST) if by_channel else (sizes, ENOUGH)
+    assert part.shape[-1] >= min(np.prod(rest, dtype=int), wanted) / 2
+    assert part.shape[-1] <= max(8 * wanted, 8 * ENOUGH // sizes[0])
+    assert len(np.unique(part)) == part.size
+    if by_channel:
+        assert part.shape[:2] == (1, sizes[0])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -36,10 +36,11 @@ class Traced:
         result = kernel(tracer, *values)
         self.tensor, self.interval, self.shape = tracer.tensor(result), result.interval, result.shape
         name = graph.cast(self.tensor.name, Kind.INT64)
-        self.ops = Counter(node.op_type for node in graph.nodes)
+        nodes = graph.needed([name])
+        self.ops = Counter(node.op_type for node in nodes)
         info = helper.make_tensor_value_info
         proto = helper.make_graph(
-            graph.nodes,
+            nodes,
             "traced",
             [info(f"x{i}", onnx.TensorProto.INT64, [None, *a.shape[1:]]) for i, (_, a) in enumerate(inputs)],
             [info(name, onnx.TensorProto.INT64, None)],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +19,7 @@ from quaint.scales import Range
 from quaint.specs import activation_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     import onnx_ir as ir
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 
 #: What the float tensors of one run may take: bounds memory however large the batch.
 CHUNK_BYTES = 64 << 20
+#: Parts of a batch that run at once: what a run does on one thread alone then holds up no other core.
+RUNS = 2
+#: Samples of which reduced tensors are observed at once.
+TOGETHER = 64
+#: What observers that look at each channel need.
+BY_CHANNEL = {Needs.EXTREMES: Needs.CHANNEL_EXTREMES, Needs.PART: Needs.CHANNEL_PART}
 
 
 def calibrate(
@@ -52,9 +59,10 @@ def calibrate(
     """
     observers = {name: _observer(specs[name]) for name in plan.edges if not plan.is_cut_off(name)}
     observers |= {name: _observer(spec) for name, spec in _inner_specs(plan)}
-    probes = Probes(plan.model, {name: _needs(observer, plan.values[name]) for name, observer in observers.items()})
+    needs = {name: _needs(observer, plan.values[name]) for name, observer in observers.items()}
+    probes = Probes(plan.model, needs, max(1, (os.cpu_count() or 1) // RUNS))
     size = max(1, CHUNK_BYTES // sum(graph.sample_bytes(plan.values[name]) for name in observers))
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(RUNS) as pool:
         for _ in range(epochs):
             for batch in batches():
                 _observe_batch(pool, probes, batch, size, observers)
@@ -69,9 +77,11 @@ def _inner_specs(plan: Plan) -> Iterator[tuple[str, QuantSpec]]:
 
 
 def _needs(observer: Observer, value: ir.Value) -> Needs:
-    if observer.axis == 1 and observer.needs is Needs.EXTREMES and is_reducible(value):
-        return Needs.CHANNEL_EXTREMES
-    return observer.needs if observer.axis is None and is_reducible(value) else Needs.VALUES
+    if not is_reducible(value):
+        return Needs.VALUES
+    if observer.axis is None:
+        return observer.needs
+    return BY_CHANNEL.get(observer.needs, Needs.VALUES) if observer.axis == 1 else Needs.VALUES
 
 
 def _observe_batch(
@@ -81,30 +91,36 @@ def _observe_batch(
     size: int,
     observers: Mapping[str, Observer],
 ) -> None:
-    """Run a batch in parts of ``size`` samples, each part observed while the next one runs.
+    """Run a batch in parts of ``size`` samples, each part observed while the next ones run.
 
-    Observers that tell batches apart see the extremes of the whole batch, once.
+    Observers that tell batches apart see the extremes of the whole batch, once. What was reduced is small: others see it for
+    many samples together.
     """
-    extremes: dict[str, list[NDArray[Any]]] = {name: [] for name, observer in observers.items() if observer.by_batch}
-    for results in _ahead(pool, probes.run, _parts(batch, size)):
+    held: dict[str, list[list[NDArray[Any]]]] = {name: [] for name in observers}
+    for index, results in enumerate(_ahead(pool, probes.run, _parts(batch, size)), start=1):
         for name, seen in results.items():
-            with _naming(name):
-                if name in extremes:
-                    extremes[name].append(_extremes(seen[0], observers[name].axis))
-                else:
-                    observers[name].observe(*seen)
-    for name, parts in extremes.items():
-        with _naming(name):
-            observers[name].observe(np.concatenate(parts))
+            observer = observers[name]
+            held[name].append([_extremes(seen[0], observer.axis)] if observer.by_batch else seen)
+            enough = probes.is_whole(name) or index * size % TOGETHER < size
+            if enough and not observer.by_batch:
+                _observe(name, observer, held.pop(name))
+                held[name] = []
+    for name, parts in held.items():
+        _observe(name, observers[name], parts)
 
 
-@contextlib.contextmanager
-def _naming(tensor: str) -> Iterator[None]:
+def _observe(name: str, observer: Observer, parts: Sequence[Sequence[NDArray[Any]]]) -> None:
+    """Show parts of a batch as one.
+
+    Raises:
+        QuaintError: QC205 for a value that is not finite.
+    """
     try:
-        yield
+        if parts:
+            observer.observe(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     except QuaintError as error:
         raise QuaintError(
-            error.code, "the float model gives NaN or Inf on the samples", where=f"tensor {tensor!r}"
+            error.code, "the float model gives NaN or Inf on the samples", where=f"tensor {name!r}"
         ) from error
 
 
@@ -117,15 +133,14 @@ def _parts(batch: Mapping[str, NDArray[Any]], size: int) -> Iterator[Mapping[str
 def _ahead(
     pool: ThreadPoolExecutor, run: Callable[[Any], dict[str, list[NDArray[Any]]]], items: Iterable[Any]
 ) -> Iterator[dict[str, list[NDArray[Any]]]]:
-    """Results of ``run`` in order, each computed while the one before is in use."""
-    waiting: Future[dict[str, list[NDArray[Any]]]] | None = None
+    """Results of ``run`` in order, the next ones computed while one is in use."""
+    waiting: deque[Future[dict[str, list[NDArray[Any]]]]] = deque()
     for item in items:
-        started = pool.submit(run, item)
-        if waiting is not None:
-            yield waiting.result()
-        waiting = started
-    if waiting is not None:
-        yield waiting.result()
+        waiting.append(pool.submit(run, item))
+        if len(waiting) > RUNS:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _extremes(values: NDArray[Any], axis: int | None) -> NDArray[Any]:

@@ -32,12 +32,15 @@ class FloatModel:
         model: canonical or not; not changed.
         outputs: names of any of its values; the model's outputs if None.
         threads: threads of onnxruntime; its own choice if None.
+        whole: most of its tensors are outputs: memory that goes out is none to keep for the next run.
 
     Raises:
         QuaintError: QM161 where onnxruntime cannot run it; also from ``run``.
     """
 
-    def __init__(self, model: ir.Model, outputs: Sequence[str] | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, model: ir.Model, outputs: Sequence[str] | None = None, threads: int | None = None, *, whole: bool = False
+    ) -> None:
         import onnxruntime as ort
 
         graph = model.graph
@@ -47,6 +50,7 @@ class FloatModel:
         options.log_severity_level = 4  # what it would print is in the error that it raises
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others compute meanwhile
         options.enable_mem_pattern = False  # saves memory: no block for all tensors of a first run
+        options.enable_cpu_mem_arena = not whole
         if threads:
             options.intra_op_num_threads = threads
         with _failure_is_qm161():
@@ -103,11 +107,11 @@ def _failure_is_qm161() -> Iterator[None]:
         raise QuaintError("QM161", f"onnxruntime cannot run the float model: {reason}", hint=hint) from error
 
 
-def extract(model: ir.Model, nodes: Sequence[ir.Node], outputs: Sequence[str]) -> tuple[list[str], bytes]:
+def extract(model: ir.Model, nodes: Sequence[ir.Node], outputs: Sequence[str]) -> tuple[list[str], ir.Model]:
     """The subgraph of ``nodes`` as a model of its own.
 
     Returns:
-        Names of the tensors that it reads from outside, and its serialized bytes.
+        Names of the tensors that it reads from outside, and the model.
     """
     graph = model.graph
     made = {value.name: value for node in nodes for value in node.outputs}
@@ -135,5 +139,4 @@ def extract(model: ir.Model, nodes: Sequence[ir.Node], outputs: Sequence[str]) -
         opset_imports=dict(graph.opset_imports),
         name="host",
     )
-    data = ir.serde.serialize_model(ir.Model(part, ir_version=model.ir_version)).SerializeToString(deterministic=True)
-    return [value.name or "" for value in entering], data
+    return [value.name or "" for value in entering], ir.Model(part, ir_version=model.ir_version)

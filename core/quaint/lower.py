@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx_ir as ir
 
 from quaint import graph
 from quaint.floatmodel import extract
@@ -18,7 +19,6 @@ from quaint.specs import weight_spec
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import onnx_ir as ir
     from numpy.typing import ArrayLike, NDArray
 
     from quaint.numerics import QuantSpec
@@ -215,7 +215,8 @@ class _Edges:
         return [self._host(self.plan.tail, [name for name in wanted if name in made])]
 
     def _host(self, nodes: Sequence[Any], outputs: Sequence[str]) -> Layer:
-        inputs, data = extract(self.plan.model, nodes, outputs)
+        inputs, part = extract(self.plan.model, nodes, outputs)
+        data = ir.serde.serialize_model(part).SerializeToString(deterministic=True)
         constants = {"model": np.frombuffer(data, np.uint8)}
         called = tuple(node.name or "" for node in nodes)
         return Layer(HOST, tuple(inputs), tuple(outputs), constants, name=called[0], nodes=called)

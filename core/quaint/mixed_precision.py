@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 #: Samples that a trial is measured on; candidates of each round; layers at the most.
 MEASURED, CANDIDATES, MOST = 64, 6, 16
+#: Samples that layers are ranked on, all float tensors of which are held at once.
+RANKED = 8
 
 
 @dataclass(frozen=True)
@@ -234,11 +236,15 @@ class _Workshop:
 
     def order(self) -> list[str]:
         """Layers that may have more bits, those first that do most to the outputs when they alone are quantized."""
-        quantized = replace(self.quantize(()), samples=self.samples)
-        effects = {row.layer: row.noise or 0.0 for row in sensitivities(Bench(quantized))}
+        effects = self._effects()
         able = [name for name in self.layers if name in effects and self._is_able(name)]
         self.quantize(able)  # every range with more bits is measured here, at once
         return sorted(able, key=lambda name: -effects[name])
+
+    def _effects(self) -> dict[str, float]:
+        """What each layer does to the outputs when it alone is quantized; nothing of what that takes is kept."""
+        quantized = replace(self.quantize(()), samples=self.samples)
+        return {row.layer: row.noise or 0.0 for row in sensitivities(Bench(quantized, RANKED))}
 
     def _is_able(self, name: str) -> bool:
         try:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING, Any, Self
 
-ENOUGH = 1 << 13  # values of one sample: more of them say nothing new about how they are distributed
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+ENOUGH = 1 << 11  # values of one sample: more of them say nothing new about how they are distributed
+LEAST = 32  # of them in each channel, where channels count on their own
+ROWS = 8  # and columns of an image that are met at the least
 
 
 class Needs(Enum):
@@ -17,13 +26,63 @@ class Needs(Enum):
     EXTREMES = "extremes"
     #: The extremes of each channel (axis 1) of each sample: an array [samples, channels, 2] stands for it.
     CHANNEL_EXTREMES = "channel-extremes"
-    #: The extremes and, as second argument of ``observe``, [samples, n]: values at regular distances, see ``stride``.
+    #: The extremes and, as second argument of ``observe``, [samples, n]: some of the values, see ``Thinning``.
     PART = "part"
+    #: The extremes of each channel and, as second argument of ``observe``, [samples, channels, n]: some of its values.
+    CHANNEL_PART = "channel-part"
+
+    @property
+    def by_channel(self) -> bool:
+        """Whether channels count on their own."""
+        return self in (Needs.CHANNEL_EXTREMES, Needs.CHANNEL_PART)
+
+    @property
+    def has_part(self) -> bool:
+        """Whether some of the values are needed besides their extremes."""
+        return self in (Needs.PART, Needs.CHANNEL_PART)
 
 
-def stride(size: int) -> int:
-    """Every how-manieth value of a sample is counted; it has no divisor in common with the axes, so all channels are met."""
-    step = max(size // ENOUGH, 1)
-    while math.gcd(step, size) != 1:
-        step += 1
-    return step
+@dataclass(frozen=True)
+class Thinning:
+    """Which values of a sample are counted, the same whatever the batch.
+
+    Of an image every k-th row and column, since whoever computes it can leave out the others cheaply; of what is then left,
+    channel after channel, every n-th value.
+
+    Args:
+        image: k.
+        stride: n; it has no divisor in common with the number of values, so no row or column is met more than others.
+    """
+
+    image: int
+    stride: int
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], *, by_channel: bool) -> Self:
+        """For samples of these sizes, ``ENOUGH`` or about that many values of each.
+
+        Args:
+            sizes: of a sample's axes, channels first.
+            by_channel: these are to be the values of all channels together, but ``LEAST`` of each.
+        """
+        if by_channel:
+            rest, enough = sizes[1:], max(ENOUGH // max(sizes[0], 1), LEAST)
+        else:
+            rest, enough = sizes, ENOUGH
+        size = math.prod(rest)
+        image = max(min(*(n // ROWS for n in sizes[1:]), math.isqrt(size // enough)), 1) if len(sizes) == 3 else 1
+        left = size if image == 1 else math.prod(rest[:-2]) * math.prod(-(-n // image) for n in rest[-2:])
+        return cls(image, _coprime(left // enough, left))
+
+    def apply(self, values: NDArray[Any], *, by_channel: bool) -> NDArray[Any]:
+        """The counted ones of ``values`` [samples, channels, ...], as [samples, n] or [samples, channels, n]."""
+        if self.image > 1:
+            values = values[..., :: self.image, :: self.image]
+        kept = values.shape[: 1 + by_channel]
+        return values.reshape(*kept, math.prod(values.shape[len(kept) :]))[..., :: self.stride]
+
+
+def _coprime(near: int, size: int) -> int:
+    """The number nearest to ``near`` that has no divisor in common with ``size``."""
+    found = (n for away in range(near) for n in (near - away, near + away) if math.gcd(n, size) == 1)
+    return next(found, 1)

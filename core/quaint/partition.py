@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from quaint.errors import QuaintError
+from quaint.macs import macs
 from quaint.patterns import Block, CheckContext, Pattern
+from quaint.refusals import Excess, Missing, Refusal, refused
 from quaint.suggest import did_you_mean
 from quaint.target import ANY
 
@@ -20,20 +22,8 @@ if TYPE_CHECKING:
     from quaint.target import Target
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A float node that the chip does not run, and why."""
-
-    node: str
-    op: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.node} ({self.op}): {self.reason}"
-
-
-class Excess(Refusal):
-    """A limit that the hardware has and the arithmetic has not: ``Config.beyond_hardware`` makes a warning of it."""
+#: Share of a model's multiply-accumulates that broken limits may keep from the chip.
+HOST_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +114,9 @@ def partition(model: ir.Model, target: Target, config: Config, extra: Sequence[t
         extra: patterns of other packages for this target, tried first.
 
     Raises:
-        QuaintError: QT310 with every layer that the chip lacks and its reason; QT301 where nothing is left to quantize;
-            QP511 for a node that does not exist.
+        QuaintError: QT310 with every layer that the chip lacks and its reason, where the host may not run it, or most of the
+            work for no other reason than the chip's limits; QT301 where nothing is left to quantize; QP511 for a node that
+            does not exist.
     """
     nodes = list(model.graph)
     after, before = _after(nodes, config.until), _before(nodes, config.from_node)
@@ -144,41 +135,52 @@ def partition(model: ir.Model, target: Target, config: Config, extra: Sequence[t
         found = tuple(target.check(plan))
         beyond = tuple(x for x in found if isinstance(x, Excess)) if config.beyond_hardware else ()
         if len(found) > len(beyond):
-            _refuse(plan, [*refusals, *found])
+            raise refused(target.name, [*refusals, *found])
         plan = replace(plan, excesses=(*excesses, *beyond))
-    _enforce(plan, late)
+    _enforce(plan, late, after)
     return plan
 
 
-def _enforce(plan: Plan, late: Sequence[Block]) -> None:
-    """Refuse what may not run on the host; ``late`` are blocks that come after a layer on the host."""
+def _enforce(plan: Plan, late: Sequence[Block], wished: set[ir.Node]) -> None:
+    """Refuse what may not run on the host.
+
+    Args:
+        plan: the division.
+        late: blocks that come after a layer on the host.
+        wished: nodes that shall run on the host.
+    """
     target = plan.target
-    if ANY not in target.host:
+    if ANY in target.host:
+        share = _lost_share(plan, wished)
+        if plan.blocks and share > HOST_SHARE:
+            consequence = f", which would leave {share:.0%} of its multiply-accumulates to the host"
+            raise refused(target.name, plan.refusals, consequence)
+    else:
         following = [
             Refusal(block.name, block.nodes[0].op_type, "comes after a layer that runs on the host")
             for block in late
             if any(node.op_type not in target.host for node in block.nodes)
         ]
         if plan.refusals or following:
-            _refuse(plan, plan.refusals or following)
+            raise refused(target.name, plan.refusals or following)
     if not plan.blocks:
         total = len(list(plan.model.graph))
         if plan.refusals:
-            _refuse(plan, plan.refusals)
+            raise refused(target.name, plan.refusals)
         raise QuaintError(
             "QT301", f"0 of {total} nodes can be quantized for {target.name}", hint="nothing is left for the chip"
         )
 
 
-def _refuse(plan: Plan, refusals: Sequence[Refusal]) -> None:
-    unique = list(dict.fromkeys(refusals))
-    raise QuaintError(
-        "QT310",
-        f"{plan.target.name} cannot run {len(unique)} layer{'s' if len(unique) > 1 else ''} of this model",
-        where=f"layer {unique[0].node!r}" if len(unique) == 1 else None,
-        hint="change them, end before them with --until, or take another target",
-        details=[str(refusal) for refusal in unique],
-    )
+def _lost_share(plan: Plan, wished: set[ir.Node]) -> float:
+    """Share of the multiply-accumulates that broken limits keep from the chip; what a missing layer keeps from it is none."""
+    missing = {refusal.node for refusal in plan.refusals if isinstance(refusal, Missing)}
+    gone = set(wished)
+    for node in plan.tail:
+        if node.name in missing or any(value is not None and value.producer() in gone for value in node.inputs):
+            gone.add(node)
+    tail, done = set(plan.tail), macs(node for block in plan.blocks for node in block.nodes)
+    return macs(tail - gone) / (macs(tail - wished) + done or 1)
 
 
 def _claim(
@@ -200,17 +202,19 @@ def _claim(
         for block in (block for pattern in patterns for block in pattern.matches(node)):
             if not all(inner in allowed and inner not in claimed for inner in block.nodes):
                 continue
-            attempt = CheckContext(context.target, context.config)
+            attempt = replace(context, claimed=claimed, reasons=[], excesses=[])
             if block.pattern.check(attempt, block=block, **block.bindings):
                 blocks[block] = [Excess(block.name, block.nodes[0].op_type, text) for text in attempt.excesses]
                 claimed.update(block.nodes)
                 break
             main = block.nodes[0]
             part_of.update((inner, main) for inner in block.nodes[1:] if inner not in part_of)
-            for refused in (main, node) if attempt.reasons else ():
-                reasons.setdefault(refused, "; ".join(attempt.reasons))
+            for unfit in (main, node) if attempt.reasons else ():
+                reasons.setdefault(unfit, "; ".join(attempt.reasons))
     refusals = [
-        Refusal(node.name or "", node.op_type, reasons.get(node, f"the chip has no layer for {node.op_type} here"))
+        Refusal(node.name or "", node.op_type, reasons[node])
+        if node in reasons
+        else Missing(node.name or "", node.op_type, f"the chip has no layer for {node.op_type} here")
         for node in nodes
         if node not in claimed and (node not in part_of or part_of[node] in claimed)
     ]

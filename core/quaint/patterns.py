@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from quaint import graph
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import numpy as np
@@ -134,12 +134,14 @@ class CheckContext:
     Args:
         target: the chip.
         config: the wishes.
+        claimed: nodes further down that have a layer.
         reasons: why a layer is refused.
         excesses: limits of the hardware that a layer exceeds where the wishes may go beyond it.
     """
 
     target: Target
     config: Config
+    claimed: Collection[ir.Node] = ()
     reasons: list[str] = field(default_factory=list)
     excesses: list[str] = field(default_factory=list)
 

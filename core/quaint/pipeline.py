@@ -110,6 +110,7 @@ def wishes(target: Target, config: Config | None) -> Config:
 
 def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
     """The numeric half: prepare, calibrate, choose, lower."""
+    from quaint.allocator import give_back
     from quaint.calibrate import calibrate
     from quaint.lower import lower
     from quaint.quantized import Calibration, Quantized
@@ -124,10 +125,12 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
     source = plan.model.clone()  # what errors are measured against, whatever choosing does to the biases
     with stage("calibrate"):
         ranges = calibrate(plan, specs, lambda: batches(samples, size, stage.step), config.epochs or 1)
+        give_back()
     with stage("choose"):
         params = quantizer.choose(plan, specs, ranges)
     with stage("lower"):
         integer, warnings = lower(plan, params, ranges)
+        give_back()
     warnings = [*([RANDOM_WARNING] if samples.random else []), *host_warnings(plan), *warnings]
     used = Calibration(len(samples), samples.digest(), samples.random)
     return Quantized(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quaint.integer import IntegerModel
-    from quaint.partition import Refusal
+    from quaint.refusals import Refusal
     from quaint.report import Report
     from quaint.samples import Samples
     from quaint.simulators.base import Simulator
@@ -129,6 +129,14 @@ class Quantized:
         layers = self.integer.layers
         entering = {layer.outputs[0]: layer.inputs[0] for layer in layers if layer.op == INPUT_QUANTIZER}
         return entering | {layer.inputs[0]: layer.outputs[0] for layer in layers if layer.op == DEQUANTIZER}
+
+    @cached_property
+    def all_tensors(self) -> tuple[str, ...]:
+        """What the chip's inputs, all layers and the model give, for ``run``: asking for the same twice costs least."""
+        model = self.integer
+        made = [name for layer in model.integer_layers for name in layer.outputs]
+        entering = [name for name in model.integer_inputs if name not in model.inputs]
+        return tuple(dict.fromkeys([*entering, *made, *model.integer_outputs, *model.outputs]))
 
     @cached_property
     def sample_values(self) -> int:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from quaint.config import Config
 from quaint.errors import QuaintError
-from quaint.partition import Refusal
 from quaint.pipeline import find_target, front_end, load_model, reads_quantized
 from quaint.quantized import Calibration, Quantized
+from quaint.refusals import Refusal
 from quaint.scope import extended
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from quaint.config import Config
     from quaint.graph import GraphEditor
     from quaint.options import Option
-    from quaint.partition import Plan, Refusal
+    from quaint.partition import Plan
     from quaint.patterns import Pattern
     from quaint.quantized import Quantized
+    from quaint.refusals import Refusal
 
 #: In a host policy: any float operator may follow the chip's last layer, with a warning.
 ANY = "*"

@@ -165,3 +165,41 @@ def test_division_by_zero_is_left_alone(build: Canonical, ops: Ops) -> None:
         c=np.array([1, 0], np.float32),
     )
     assert ops(canonicalize(model)) == ["Gemm", "Div"]
+
+
+POOLS = {
+    "MaxPool": "MaxPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]>",
+    "AveragePool": "AveragePool <kernel_shape = [2,2], strides = [2,2]>",
+    "borders": "AveragePool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]>",
+    "borders that count": "AveragePool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1], count_include_pad = 1>",
+}
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("positive", [True, False])
+def test_bn_behind_a_pool(
+    canonical: Canonical, ops: Ops, rng: np.random.Generator, pool: str, *, positive: bool
+) -> None:
+    """The largest stays the largest only under a positive scale; a mean that counts zeros has no shift to take along."""
+    arrays = bn(rng, 4)
+    arrays["gamma"] = np.abs(arrays["gamma"]) * (1 if positive else -1)
+    text = """(float[N,3,9,9] x) => (float[N,4,H,W] z) {
+        [conv] y = Conv <pads = [1,1,1,1]> (x, w)  [pool] p = POOL (y)
+        [norm] b = BatchNormalization <epsilon = 0.1> (p, gamma, beta, mean, var)  [act] z = Relu (b) }"""
+    model = canonical(text.replace("POOL", POOLS[pool]), w=weights(rng, 4, 3, 3, 3), **arrays)
+    kept = pool == "borders that count" or (pool == "MaxPool" and not positive)
+    kind = "MaxPool" if pool == "MaxPool" else "AveragePool"
+    moved = ["Conv", "Relu", kind] if pool == "MaxPool" else ["Conv", kind, "Relu"]
+    assert ops(model) == (["Conv", kind, "Conv", "Relu"] if kept else moved)
+    assert next(node.name for node in model.graph) == "conv"
+
+
+def test_bn_stays_behind_a_pool_with_other_readers(canonical: Canonical, ops: Ops, rng: np.random.Generator) -> None:
+    model = canonical(
+        """(float[N,3,8,8] x) => (float[N,4,4,4] z, float[N,4,4,4] p) {
+            y = Conv <pads = [1,1,1,1]> (x, w)  p = MaxPool <kernel_shape = [2,2], strides = [2,2]> (y)
+            z = BatchNormalization (p, gamma, beta, mean, var) }""",
+        w=weights(rng, 4, 3, 3, 3),
+        **{**bn(rng, 4), "gamma": np.ones(4, np.float32)},
+    )
+    assert ops(model) == ["Conv", "MaxPool", "Conv"]

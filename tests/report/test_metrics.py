@@ -51,6 +51,10 @@ def test_saturated(dtype: str, zero_point: int, values: list[int], expected: lis
     assert saturated(np.array(values), params).tolist() == expected
 
 
+def test_truth_values_are_not_clipped() -> None:
+    assert not saturated(np.array([0, 1]), QuantParams(np.ones(()), IntType(1, signed=False))).any()
+
+
 def test_saturated_for_each_channel() -> None:
     params = QuantParams(np.array([1.0, 1.0]), IntType.parse("uint8"), np.array([0, 3]), axis=1)
     assert saturated(np.zeros((1, 2, 2), np.uint8), params).tolist() == [[[False, False], [True, True]]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,6 +139,21 @@ def test_outputs_are_the_models_and_then_their_integers() -> None:
     expected = Reference(network(), KERNELS).run({"x": X}, list(result))
     for name, value in expected.items():
         np.testing.assert_array_equal(result[name], value)
+
+
+def test_what_the_host_gives_has_its_own_type() -> None:
+    types = {"in": onnx.TensorProto.FLOAT, "best": onnx.TensorProto.INT64, "no": onnx.TensorProto.BOOL}
+    infos = [onnx.helper.make_tensor_value_info(name, kind, ["N", None]) for name, kind in types.items()]
+    nodes = [onnx.helper.make_node("ArgMax", ["in"], ["best"], axis=1), onnx.helper.make_node("IsNaN", ["in"], ["no"])]
+    graph = onnx.helper.make_graph(nodes, "host", infos[:1], infos[1:])
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
+    data = np.frombuffer(made.SerializeToString(), np.uint8)
+    base, last = network(), Layer("host", ("real",), ("best", "no"), {"model": data}, name="host")
+    shapes = {**base.shapes, "best": (None, 1), "no": (None, 8)}
+    model = replace(base, outputs=("best", "no"), layers=(*base.layers[:-1], last), shapes=shapes)
+    result = plain(to_bytes(model, KERNELS, {}), {"x": X})
+    assert (result["best"].dtype, result["no"].dtype) == (np.int64, np.bool_)
+    np.testing.assert_array_equal(result["best"][:, 0], result["flat"].argmax(axis=1))
 
 
 def test_the_model_and_the_properties_are_restored() -> None:

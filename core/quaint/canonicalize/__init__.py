@@ -19,7 +19,7 @@ from quaint.canonicalize.fold import fold_constants
 from quaint.canonicalize.matmul import replace_einsum, unify_matmul
 from quaint.canonicalize.naming import complete_shapes, name_everything
 from quaint.canonicalize.normalization import fold_into_layer_norm, name_layer_norm
-from quaint.canonicalize.pooling import unify_global_pool
+from quaint.canonicalize.pooling import normalize_before_pool, unify_global_pool
 from quaint.canonicalize.prepare import (
     convert_opset,
     drop_default_inputs,
@@ -82,6 +82,7 @@ SIMPLIFY: tuple[Pass, ...] = (
     matmul_to_gemm,
     matmul_to_conv,
     unify_gemm,
+    normalize_before_pool,
     fold_affine,
     replace_normalization,
     gather_to_slice,

@@ -1,11 +1,12 @@
-"""Averages over whole feature maps."""
+"""Averages over whole feature maps, and normalizations behind pools."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from quaint.canonicalize.affine import normalization
 from quaint.canonicalize.rule import each
-from quaint.graph import GraphEditor, attribute, constant, dims, input_at
+from quaint.graph import GraphEditor, attribute, constant, dims, input_at, producer, sole_consumer
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -53,3 +54,39 @@ def _is_global(node: ir.Node, shape: tuple[int | str | None, ...]) -> bool:
         and result is not None
         and all(dim == 1 for dim in result[2:])
     )
+
+
+@each("BatchNormalization")
+def normalize_before_pool(editor: GraphEditor, node: ir.Node) -> bool:
+    """Move a BatchNormalization in front of the pool between it and a layer that takes it in.
+
+    Requires: windows written out. Ensures: none behind a MaxPool if every channel's scale is positive, nor behind an
+    AveragePool without borders that count, where a Conv or ConvTranspose with constant weights feeds that pool alone.
+    """
+    pool = producer(node.inputs[0], "MaxPool", "AveragePool")
+    layer = None if pool is None else producer(pool.inputs[0], "Conv", "ConvTranspose")
+    if pool is None or layer is None or constant(layer.inputs[1]) is None or not _commute(pool, node):
+        return False
+    source = layer.outputs[0]
+    if len(pool.outputs) > 1 or sole_consumer(source) is not pool or sole_consumer(pool.outputs[0]) is not node:
+        return False
+    result = node.outputs[0]
+    editor.replace(result, pool.outputs[0])
+    inputs, given = [source, *node.inputs[1:]], {"epsilon": attribute(node, "epsilon", 1e-5)}
+    normalized = editor.insert("BatchNormalization", inputs, given, before=pool, name=result.name, like=source)
+    moved = normalized.producer()
+    assert moved is not None
+    editor.swap_names(node, moved)
+    pool.replace_input_with(0, normalized)
+    editor.erase(node)
+    return True
+
+
+def _commute(pool: ir.Node, node: ir.Node) -> bool:
+    """Whether a BatchNormalization behind a pool does the same in front of it."""
+    affine = normalization(node)
+    if affine is None:
+        return False
+    if pool.op_type == "MaxPool":
+        return bool((affine[0] > 0).all())
+    return not (any(attribute(pool, "pads", ())) and attribute(pool, "count_include_pad", 0))

@@ -20,11 +20,14 @@ class Aligned(Pattern):
 
     sharing = Sharing.INPUTS_AS_OUTPUT
 
-    def align(self, block: Block, context: Lowering) -> tuple[list[Layer], tuple[str, ...]]:
-        """The conversions that are needed, and the names of the inputs after them."""
-        *sources, out = context.edges(block)
+    def align(
+        self, block: Block, context: Lowering, common: QuantParams | None = None
+    ) -> tuple[list[Layer], tuple[str, ...]]:
+        """The conversions to ``common`` (the output's parameters if None), and the names of the inputs after them."""
+        out = common or context.params[block.outputs[0]]
         layers, names = [], []
-        for index, (name, source) in enumerate(zip(block.inputs, sources, strict=True)):
+        for index, name in enumerate(block.inputs):
+            source = context.params[name]
             if source == out:
                 names.append(name)
                 continue

@@ -7,12 +7,11 @@ from the start. Scaling by a power of two is exact in float32; nothing is interp
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from quaint.needs import Needs, stride
+from quaint.needs import Needs, Thinning
 from quaint.observers.minmax import MinMax
 
 if TYPE_CHECKING:
@@ -57,7 +56,10 @@ class Histogram:
         if values.shape[1] < _SHORT:
             index = (values * scales[:, None]).astype(np.intp)
             index += self.bins + np.arange(len(values))[:, None] * 2 * self.bins
-            np.add.at(self.counts.reshape(-1), index.reshape(-1), 1)
+            if index.size < self.counts.size:
+                np.add.at(self.counts.reshape(-1), index.reshape(-1), 1)
+            else:
+                self.counts += np.bincount(index.reshape(-1), minlength=self.counts.size).reshape(self.counts.shape)
             return
         for i, (row, scale) in enumerate(zip(values, scales, strict=True)):
             for start in range(0, row.size, _CHUNK):
@@ -97,11 +99,12 @@ class Histogram:
 class HistogramObserver(MinMax):
     """Base of the observers that clip: extremes and a histogram of everything seen.
 
-    The histogram has 8192 bins on either side of zero; 2048 in each channel if there is an ``axis``. Of a sample of more
-    than 8192 values it counts every k-th, k being the same whatever the batch; the extremes are those of all values.
+    The histogram has 8192 bins on either side of zero; ``channel_bins`` in each channel if there is an ``axis``. Of a large
+    sample it counts a part, see ``quaint.needs.Thinning``; the extremes are those of all values.
     """
 
     needs = Needs.PART
+    channel_bins: ClassVar[int] = 2048
     _histogram: Histogram | None = None
 
     def observe(self, batch: Array, part: Array | None = None) -> None:
@@ -109,10 +112,10 @@ class HistogramObserver(MinMax):
         batch = np.asarray(batch, np.float32)
         super().observe(batch)
         if part is None:
-            part = batch if self.axis is not None else _thinned(batch)
+            part = self._thinned(batch)
         values = self.rows(part)
         if self._histogram is None:
-            self._histogram = Histogram(len(values), 8192 if self.axis is None else 2048)
+            self._histogram = Histogram(len(values), 8192 if self.axis is None else self.channel_bins)
         low, high = self.extremes()
         self._histogram.add(values, np.maximum(-low, high))
 
@@ -131,6 +134,13 @@ class HistogramObserver(MinMax):
         assert self._histogram is not None
         return self._histogram
 
+    def _thinned(self, batch: Array) -> Array:
+        """Those values that are counted; all where an axis other than that of channels counts on its own."""
+        by_channel = self.axis is not None
+        if by_channel and self.axis != 1:
+            return batch
+        return Thinning.of(batch.shape[1:], by_channel=by_channel).apply(batch, by_channel=by_channel)
+
     def clipped(self, threshold: Floats) -> tuple[Floats, Floats]:
         """The extremes with magnitudes limited to ``threshold``, and the larger of both set to it."""
         low, high = self.extremes()
@@ -138,8 +148,3 @@ class HistogramObserver(MinMax):
             self.shaped(np.where(-low >= high, -threshold, np.clip(low, -threshold, threshold))),
             self.shaped(np.where(high >= -low, threshold, np.clip(high, -threshold, threshold))),
         )
-
-
-def _thinned(batch: Array) -> Array:
-    size = math.prod(batch.shape[1:])
-    return batch.reshape(len(batch), size)[:, :: stride(size)]

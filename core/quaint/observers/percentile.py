@@ -23,6 +23,8 @@ class Percentile(HistogramObserver):
         grid: ``dtype`` and ``power_of_two``, as for every observer.
     """
 
+    channel_bins = 256
+
     def __init__(self, axis: int | None = None, *, percent: float = 99.99, **grid: Any) -> None:
         super().__init__(axis, **grid)
         if not 50 <= percent <= 100:

@@ -15,8 +15,8 @@ import numpy as np
 
 from quaint import graph
 from quaint.quantizers.ranges import Ranges
-from quaint.quantizers.walk import Walk, channel_means, fixed_batch
-from quaint.quantizers.weights import along, array, replace
+from quaint.quantizers.walk import Walk, fixed_batch
+from quaint.quantizers.weights import array, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: Samples whose activations are held at once: means over every pixel need few.
 SAMPLES = 16
 #: What the largest tensor of all of them may take as float32.
-BYTES = 112 << 20
+BYTES = 48 << 20
 
 
 class BiasCorrection(Ranges):
@@ -59,23 +59,20 @@ class BiasCorrection(Ranges):
         return dict(params)
 
     def _correct(self, walk: Walk, product: Product) -> NDArray[Any]:
-        """Take the shift of a product's mean off its bias."""
-        node, exact, rounded = product.node, array(product.node, 1), product.rounded
-        if rounded is None and product.weight is not None:
-            rounded = _nearest(exact, product.weight, node, walk.plan.target.rounding)
-        replace(node, 1, exact if rounded is None else rounded)
-        sums = without_shift(walk, product)
-        replace(node, 1, exact)
-        return sums
+        """Take the shift of a product's mean off its bias; gives the weights that its integers stand for."""
+        weights = product.rounded
+        if weights is None:
+            weights = array(product.node, 1)
+            if product.weight is not None:
+                weights = _nearest(weights, product.weight, product.node, walk.plan.target.rounding)
+        correct_bias(walk, product, weights)
+        return weights
 
 
-def without_shift(walk: Walk, product: Product) -> NDArray[Any]:
-    """Correct the bias for the weights as they are; gives the sums that come of it."""
-    sums = walk.sums(product)
-    shift = channel_means(sums) - product.mean
+def correct_bias(walk: Walk, product: Product, weights: NDArray[Any]) -> None:
+    """Take the shift of a product's mean, with these weights, off its bias."""
+    shift = walk.mean(product, weights) - product.mean
     replace(product.node, 2, array(product.node, 2) - shift)
-    sums -= along(shift, sums.ndim, 1).astype(np.float32)
-    return sums
 
 
 def _nearest(exact: Floats, weight: QuantParams, node: ir.Node, rounding: Rounding) -> Floats:

@@ -18,7 +18,7 @@ import numpy as np
 
 from quaint import graph
 from quaint.numerics import ScaleKind
-from quaint.quantizers.bias_correction import BiasCorrection, without_shift
+from quaint.quantizers.bias_correction import BiasCorrection, correct_bias
 from quaint.quantizers.patches import operands
 from quaint.quantizers.weights import array, replace
 
@@ -61,7 +61,7 @@ class Reconstruction(BiasCorrection):
         return super().refine(plan, params, ranges) | self._settled
 
     def _correct(self, walk: Walk, product: Product) -> NDArray[Any]:
-        """Round a product's weights, then take what shift is left off its bias."""
+        """Round a product's weights, then take what shift is left off its bias; gives the weights as they are then."""
         key, exact = f"{product.block.name}/weight", array(product.node, 1)
         given = product.weight
         if product.rounded is not None or given is None or given.zero_point.any():
@@ -78,7 +78,8 @@ class Reconstruction(BiasCorrection):
             wanted = walk.lowering.params[key]
             if _alike(wanted, params):
                 self._settled[key] = params
-                return without_shift(walk, product)
+                correct_bias(walk, product, weight)
+                return weight
         replace(product.node, 1, exact)  # the chip settles this scale itself
         walk.lowering.params[key] = given
         return super()._correct(walk, product)

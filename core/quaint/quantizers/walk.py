@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
-import onnx_ir as ir
 
 from quaint import graph
 from quaint.floatmodel import FloatModel, extract
 from quaint.lower import Lowering
-from quaint.quantizers.weights import WEIGHTED, output_axis, private
+from quaint.quantizers.weights import WEIGHTED, output_axis, private, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    import onnx_ir as ir
     from numpy.typing import NDArray
 
     from quaint.numerics import QuantParams
@@ -71,7 +72,7 @@ class Walk:
 
     Attributes:
         count: how many samples there are.
-        chunk: how many of them are held as floats of every kind at once.
+        chunk: how many of them are run at once.
     """
 
     def __init__(
@@ -82,17 +83,22 @@ class Walk:
         samples: Mapping[str, NDArray[Any]],
     ) -> None:
         self.plan, self.chunk = plan, fixed_batch(plan) or CHUNK
-        self.lowering = Lowering(plan.target, plan.config, plan=plan, params=dict(params), ranges=ranges)
-        self._real: Arrays = FloatModel(plan.model, plan.inputs).run(samples)
-        self._whole = {name: self._quantized(name, values) for name, values in self._real.items()}
         self.count = len(next(iter(samples.values())))
+        self.lowering = Lowering(plan.target, plan.config, plan=plan, params=dict(params), ranges=ranges)
+        entering = FloatModel(plan.model, plan.inputs).run(samples)
+        # what later layers read, for each chunk
+        self._real: list[Arrays] = [
+            {name: values[self._at(name, start)] for name, values in entering.items()}
+            for start in range(0, self.count, self.chunk)
+        ]
+        self._whole = [self._quantized(chunk) for chunk in self._real]
 
     def go(self, correct: Callable[[Product], NDArray[Any]]) -> None:
         """Walk through all layers.
 
         Args:
-            correct: called for every layer with weights; may change weights and bias of its node, and gives its sums on
-                the integers (see ``sums``) from then on.
+            correct: called for every layer with weights; may change weights and bias of its node, and gives the weights that
+                the integers stand for, with which the walk goes on.
         """
         for index, block in enumerate(self.plan.blocks):
             block.pattern.lower(block, self.lowering)
@@ -103,77 +109,69 @@ class Walk:
                 mean = self._advance_real(block, nodes[-1], read)
                 rounded = None if rounded is None else np.moveaxis(rounded, 0, output_axis(nodes[-1]))
                 product = Product(block, nodes, weight, rounded, mean)
-                self._advance_whole(block, block.nodes[len(nodes) :], {product.sums: correct(product)})
+                with _weights(product.node, correct(product)):
+                    self._advance_whole(block, read)
             else:
                 self._advance_real(block, block.nodes[0], read)
-                self._advance_whole(block, block.nodes, {})
-            self._whole = {name: values for name, values in self._whole.items() if name in read}
+                self._advance_whole(block, read)
 
-    def sums(self, product: Product) -> NDArray[Any]:
-        """Sums of a product on the integers, with its weights and bias as they are now; float32."""
-        part = _Part(self.plan.model, product.nodes, (product.sums,))
-        found: Arrays = {}
-        for rows in self._chunks():
-            self._put(found, rows, part.run(self._reals(part, rows)))
-        return found[product.sums]
+    def mean(self, product: Product, weights: NDArray[Any]) -> NDArray[np.float64]:
+        """As ``Product.mean`` on the integers, with these weights and the bias as it is now."""
+        with _weights(product.node, weights):
+            part = _Part(self.plan.model, product.nodes, (product.sums,))
+        return _mean(part.run(self._reals(part, chunk))[product.sums] for chunk in self._whole)
 
     def entering(self, product: Product) -> Iterator[NDArray[Any]]:
-        """What a product reads, as the integers stand for it; float32, some samples at a time."""
+        """What a product reads, as the integers stand for it; float32, a chunk at a time."""
         name = product.block.inputs[0]
-        for rows in self._chunks():
-            yield dequantized(self._whole[name][self._at(name, rows)], self.lowering.params[name])
+        for chunk in self._whole:
+            yield dequantized(chunk[name], self.lowering.params[name])
 
     def _advance_real(self, block: Block, node: ir.Node, read: set[str]) -> NDArray[np.float64]:
         """Run a block in float, keep what is ``read`` later, and give the mean of each channel of what ``node`` makes."""
         sums = node.outputs[0].name or ""
         part = _Part(self.plan.model, block.nodes, tuple(dict.fromkeys((sums, *block.outputs))))
-        kept: Arrays = {}
-        means = []
-        for rows in self._chunks():
-            made = part.run({name: self._real[name][self._at(name, rows)] for name in part.entering})
-            means.append(channel_means(made[sums]) * len(made[sums]))
-            self._put(kept, rows, {name: values for name, values in made.items() if name in read})
-        self._real = {name: values for name, values in self._real.items() if name in read} | kept
-        return np.asarray(np.sum(means, axis=0) / self.count)
 
-    def _advance_whole(self, block: Block, nodes: Sequence[ir.Node], known: Arrays) -> None:
-        """Run the last ``nodes`` of a block on what the integers stand for; ``known`` is what those before make."""
-        part = _Part(self.plan.model, nodes, block.outputs) if nodes else None
-        for rows in self._chunks():
-            results = {name: values[self._at(name, rows)] for name, values in known.items()}
-            if part is not None:
-                results |= part.run(self._reals(part, rows, results))
-            self._put(self._whole, rows, {name: self._quantized(name, results[name]) for name in block.outputs})
+        def run(index: int) -> NDArray[Any]:
+            known = self._real[index]
+            made = part.run({name: known[name] for name in part.entering})
+            self._real[index] = {name: values for name, values in (known | made).items() if name in read}
+            return made[sums]
 
-    def _reals(self, part: _Part, rows: slice, known: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
-        """What a part reads of some samples."""
-        found = dict(known or {})
-        for name in part.entering:
-            if name not in found:
-                found[name] = dequantized(self._whole[name][self._at(name, rows)], self.lowering.params[name])
-        return {name: found[name] for name in part.entering}
+        return _mean(run(index) for index in range(len(self._real)))
 
-    def _quantized(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
-        return quantized(values, self.lowering.params[name])
+    def _advance_whole(self, block: Block, read: set[str]) -> None:
+        """Run a block on what the integers stand for, and keep what is ``read`` later."""
+        part = _Part(self.plan.model, block.nodes, block.outputs)
+        for index, known in enumerate(self._whole):
+            made = self._quantized(part.run(self._reals(part, known)))
+            self._whole[index] = {name: values for name, values in (known | made).items() if name in read}
 
-    def _put(self, table: Arrays, rows: slice, values: Arrays) -> None:
-        """Write the values of some samples into arrays for all of them."""
-        for name, part in values.items():
-            place = self._at(name, rows)
-            if name not in table:
-                axis = len(place) - 1
-                table[name] = np.empty((*part.shape[:axis], self.count, *part.shape[axis + 1 :]), part.dtype)
-            table[name][place] = part
+    def _reals(self, part: _Part, known: Arrays) -> Arrays:
+        """What a part reads."""
+        return {name: dequantized(known[name], self.lowering.params[name]) for name in part.entering}
 
-    def _at(self, name: str, rows: slice) -> tuple[slice, ...]:
-        """Where some samples of a tensor are: along its open axis, which recurrent layers have second or third."""
+    def _quantized(self, made: Arrays) -> Arrays:
+        return {name: quantized(values, self.lowering.params[name]) for name, values in made.items()}
+
+    def _at(self, name: str, start: int) -> tuple[slice, ...]:
+        """Where a chunk of a tensor is: along its open axis, which recurrent layers have second or third."""
         sizes = graph.dims(self.plan.values[name]) or ()
         batch = next((axis for axis, size in enumerate(sizes) if not isinstance(size, int)), 0)
-        return (*(slice(None),) * batch, rows)
+        return (*(slice(None),) * batch, slice(start, start + self.chunk))
 
-    def _chunks(self) -> Iterator[slice]:
-        for start in range(0, self.count, self.chunk):
-            yield slice(start, start + self.chunk)
+
+@contextlib.contextmanager
+def _weights(node: ir.Node, weights: NDArray[Any]) -> Iterator[None]:
+    """Other weights for a while."""
+    value = node.inputs[1]
+    assert value is not None
+    kept = value.const_value
+    replace(node, 1, weights)
+    try:
+        yield
+    finally:
+        value.const_value = kept
 
 
 def _to_sums(block: Block) -> tuple[ir.Node, ...]:
@@ -192,8 +190,8 @@ class _Part:
     """
 
     def __init__(self, model: ir.Model, nodes: Sequence[ir.Node], outputs: Sequence[str]) -> None:
-        self.entering, data = extract(model, nodes, outputs)
-        self._model = FloatModel(ir.from_proto(onnx.ModelProto.FromString(data)))
+        self.entering, part = extract(model, nodes, outputs)
+        self._model = FloatModel(part)
 
     def run(self, values: Arrays) -> Arrays:
         return self._model.run(values)
@@ -205,19 +203,23 @@ def fixed_batch(plan: Plan) -> int | None:
     return next((shape[0] for shape in sizes if shape and isinstance(shape[0], int)), None)
 
 
-def channel_means(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean of each index of axis 1, float64."""
-    others = tuple(axis for axis in range(values.ndim) if axis != 1)
-    return np.asarray(values.mean(axis=others, dtype=np.float64))
+def _mean(chunks: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
+    """Mean of each index of axis 1 over all chunks."""
+    total, count = np.zeros(()), 0
+    for values in chunks:
+        rows = values.reshape(*values.shape[:2], math.prod(values.shape[2:])).mean(axis=2)
+        total, count = total + rows.sum(axis=0, dtype=np.float64), count + len(rows)
+    return np.asarray(total / count)
 
 
 def quantized(values: NDArray[Any], params: QuantParams) -> NDArray[Any]:
     """The integers of reals, by way of float32: an estimate, since that may round a tie another way."""
-    scale, zero = (params.broadcast(v, values.ndim).astype(np.float32) for v in (params.scale, params.zero_point))
-    made = np.asarray(values * (1 / scale), np.float32)
+    factor = params.broadcast(np.minimum(1 / params.scale, np.finfo(np.float32).max), values.ndim)
+    made = np.asarray(values * factor.astype(np.float32), np.float32)
     np.rint(made, out=made)
-    made += zero
-    np.nan_to_num(made, copy=False)  # a divisor that was rounded to zero
+    made += params.broadcast(params.zero_point, values.ndim).astype(np.float32)
+    if np.isnan(made).any():  # a divisor that was rounded to zero
+        np.nan_to_num(made, copy=False)
     return np.clip(made, params.dtype.low, params.dtype.high, out=made).astype(params.dtype.storage)
 
 

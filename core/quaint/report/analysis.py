@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quaint.floatmodel import FloatModel
+from quaint.macs import macs_of
 from quaint.report.cost import cost
-from quaint.report.costs import macs_of
 from quaint.report.metrics import Noise, Share, dequantized, saturated, top1
 from quaint.report.report import LayerReport, Report
 from quaint.samples import Samples
@@ -93,13 +93,13 @@ class _Measured:
         known = {value.name for node in source.graph for value in node.outputs}
         twins = {name: self.quantized.twins.get(name, name) for name in self.tensors}
         self.floats = {name: twin for name, twin in twins.items() if twin in known}
-        self.real = FloatModel(source, tuple(dict.fromkeys([*self.floats.values(), *model.outputs])))
+        wanted = tuple(dict.fromkeys([*self.floats.values(), *model.outputs]))
+        self.real = FloatModel(source, wanted, whole=True)
 
     def add(self, batch: Arrays) -> None:
         """Count a batch."""
         model = self.quantized.integer
-        wanted = tuple(dict.fromkeys([*self.tensors, *model.outputs]))
-        made = self.quantized.run(batch, outputs=wanted)
+        made = self.quantized.run(batch, outputs=self.quantized.all_tensors)
         real = self.real.run(batch) if self.real else {}
         self.samples += len(next(iter(batch.values())))
         for name in self.tensors:

@@ -107,9 +107,7 @@ def golden(quantized: Quantized) -> dict[str, Any] | None:
         return None
     model = quantized.integer
     batch = next(iter(quantized.samples.batches(model.shapes[model.inputs[0]][0] or GOLDEN_SAMPLES)))
-    entering = [name for name in model.integer_inputs if name not in model.inputs]
-    wanted = tuple(dict.fromkeys([*entering, *model.integer_outputs]))
-    values: dict[str, NDArray[Any]] = {**batch, **quantized.run(batch, outputs=wanted)}
+    values: dict[str, NDArray[Any]] = {**batch, **quantized.run(batch, outputs=quantized.all_tensors)}
     return {
         "inputs": _encoded(values, model.integer_inputs),
         "outputs": _encoded(values, model.integer_outputs),

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from quaint import graph
+from quaint.macs import PRODUCTS, macs_of
 from quaint.numerics import IntType
 from quaint.plugins import registry
-from quaint.report.costs import PRODUCTS, macs_of
 from quaint.report.memory import Step, plan_memory
 from quaint.specs import resolve_specs, weight_spec
 

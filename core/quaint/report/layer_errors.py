@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
-import onnx_ir as ir
 
 from quaint.errors import QuaintError
 from quaint.floatmodel import FloatModel, extract
@@ -23,6 +21,7 @@ from quaint.suggest import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import onnx_ir as ir
     from numpy.typing import NDArray
 
     from quaint.quantized import Quantized
@@ -144,9 +143,8 @@ class Bench:
         leaving = [name for name in wanted if name in made]
         got: dict[str, NDArray[Any]] = {}
         if leaving:
-            entering, data = extract(self.source, nodes, leaving)
-            part = FloatModel(ir.from_proto(onnx.ModelProto.FromString(data)))
-            got = part.run({name: given[name] for name in entering})
+            entering, part = extract(self.source, nodes, leaving)
+            got = FloatModel(part).run({name: given[name] for name in entering})
         return {name: got[name] if name in got else given.get(name, self.floats[name]) for name in wanted}
 
 

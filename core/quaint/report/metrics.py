@@ -22,9 +22,9 @@ class Noise:
 
     def add(self, quantized: NDArray[Any], real: NDArray[Any]) -> None:
         """Count a batch of both, float32."""
-        difference = np.subtract(quantized, real, dtype=np.float32)
-        self.noise += float(np.square(difference, out=difference).sum(dtype=np.float64))
-        self.signal += float(np.square(real, dtype=np.float32).sum(dtype=np.float64))
+        squares = np.subtract(quantized, real, dtype=np.float32)
+        self.noise += float(np.square(squares, out=squares).sum())
+        self.signal += float(np.square(real, out=squares, dtype=np.float32, casting="same_kind").sum())
 
     @property
     def ratio(self) -> float | None:
@@ -75,7 +75,8 @@ class Share:
 def dequantized(integers: NDArray[Any], params: QuantParams) -> NDArray[np.float32]:
     """The real values in float32: precise enough to measure, and several times faster than ``QuantParams.dequantize``."""
     real = integers.astype(np.float32)
-    real -= params.broadcast(params.zero_point, real.ndim).astype(np.float32)
+    if params.zero_point.any():
+        real -= params.broadcast(params.zero_point, real.ndim).astype(np.float32)
     real *= params.broadcast(params.scale, real.ndim).astype(np.float32)
     return real
 
@@ -92,12 +93,16 @@ def rounded(real: NDArray[Any], params: QuantParams) -> NDArray[Any]:
 def saturated(integers: NDArray[Any], params: QuantParams) -> NDArray[np.bool_]:
     """Which integers stand at an end of their type and so may have been clipped.
 
-    The lowest integer counts only where it stands for a negative number: a ReLU's zeros are not clipped by the type.
+    The lowest integer counts only where it stands for a negative number: a ReLU's zeros are not clipped by the type. A truth
+    value never counts.
     """
+    if params.dtype.bits == 1:
+        return np.zeros(integers.shape, np.bool_)
     zero_point = params.broadcast(params.zero_point, integers.ndim)
-    found: NDArray[np.bool_] = (integers == params.dtype.high) | (
-        (integers == params.dtype.low) & (zero_point > params.dtype.low)
-    )
+    found: NDArray[np.bool_] = integers == params.dtype.high
+    may_be = zero_point > params.dtype.low
+    if may_be.any():
+        found |= (integers == params.dtype.low) & may_be
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quaint import graph
-from quaint.report.costs import PRODUCTS
+from quaint.macs import PRODUCTS
 from quaint.report.metrics import Noise, dequantized
 
 if TYPE_CHECKING:

@@ -9,17 +9,18 @@ not flush denormals to zero, which is onnxruntime's default.
 
 from __future__ import annotations
 
+import math
 import platform
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from quaint.integer import HOST
 from quaint.simulators.base import accepted, part
 from quaint.simulators.reference import Reference
+from quaint.simulators.sessions import Session
 from quaint.simulators.tracing import Tracer
 from quaint.simulators.tracing_edges import check, incoming, outgoing, stored_type
 from quaint.simulators.tracing_graph import IR_VERSION, OPSET, Graph, Untraceable
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-#: Optimizers that would fold a multiplication into the sum of products before it, and so change roundings; the last one
-#: crashes on products of float64 after a Transpose (onnxruntime 1.31).
-UNSAFE_OPTIMIZERS = ("ConvMulFusion", "MatMulScaleFusion", "MatmulTransposeFusion")
 #: Nodes of one layer: with more, such as a recurrent one over many steps, a session takes longer to make than to run.
 MOST_NODES = 400
 
@@ -84,7 +82,15 @@ class Segment:
             self.inputs[name] = place
         return self._values[name]
 
-    def session(self, outputs: Iterable[str], threads: int) -> ort.InferenceSession:
+    @property
+    def largest(self) -> int | None:
+        """Elements of the largest tensor of one sample; None where not every tensor begins with the batch."""
+        shapes = [self._model.shapes[name] for name in (*self.inputs, *self.made)]
+        if any(shape[:1] != (None,) or None in shape[1:] for shape in shapes):
+            return None
+        return max(math.prod(size for size in shape[1:] if size is not None) for shape in shapes)
+
+    def session(self, outputs: Iterable[str], threads: int) -> Session:
         """A session that makes the tensors ``outputs``, in that order."""
         graph, model = self._tracer.graph, self._model
         results = [
@@ -102,20 +108,11 @@ class Segment:
         )
         opsets = [helper.make_opsetid("", OPSET)]
         made = helper.make_model(proto, opset_imports=opsets, ir_version=IR_VERSION)
-        return _session(made.SerializeToString(), threads)
+        return Session(made.SerializeToString(), threads, self.largest, inside=2 * len(results) < len(self.made))
 
 
 def _axes(shape: Shape) -> list[int | str]:
     return ["N" if size is None else size for size in shape]
-
-
-def _session(model: bytes, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=[*UNSAFE_OPTIMIZERS]
-    )
 
 
 def divide(model: IntegerModel, kernels: Mapping[str, Kernel]) -> list[Segment | Layer]:
@@ -142,7 +139,7 @@ class Program:
 
     def __init__(self, model: IntegerModel, kernels: Mapping[str, Kernel], threads: int) -> None:
         self._model, self._reference = model, Reference(model, kernels)
-        self._steps: list[tuple[ort.InferenceSession | None, dict[str, str], tuple[str, ...]]] = []
+        self._steps: list[tuple[Session | None, dict[str, str], tuple[str, ...]]] = []
         steps, needed = divide(model, kernels), set(model.outputs)
         for step in reversed(steps):
             if isinstance(step, Segment):
@@ -159,7 +156,7 @@ class Program:
             if session is None:
                 values |= self._reference.run({name: values[name] for name in inputs}, outputs)
             else:
-                made = session.run(None, {place: values[name] for name, place in inputs.items()})
+                made = session.run({place: values[name] for name, place in inputs.items()})
                 values |= dict(zip(outputs, made, strict=True))
         return {name: values[name] for name in self._model.outputs}
 

@@ -17,6 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from quaint.errors import QuaintError
+from quaint.integer import HOST
 from quaint.simulators.saved_reading import FORMAT, LAYER_KEY, MODEL_KEY, from_onnx
 from quaint.simulators.tracing_edges import stored_type
 from quaint.simulators.tracing_functions import trace
@@ -64,7 +65,8 @@ def to_onnx(model: IntegerModel, kernels: Mapping[str, Kernel], metadata: Mappin
         _annotate(nodes[-1], {LAYER_KEY: _layer_json(layer)})
     outputs = tuple(dict.fromkeys((*model.outputs, *model.integer_outputs)))
     inner = [name for layer in model.layers for name in layer.outputs if name not in outputs]
-    edges = [[_value(model, name) for name in names] for names in (model.inputs, outputs, inner)]
+    types = _host_types(model)
+    edges = [[_value(model, name, types) for name in names] for names in (model.inputs, outputs, inner)]
     graph = helper.make_graph(
         nodes, model.name or "model", edges[0], edges[1], constants.initializers, value_info=edges[2]
     )
@@ -128,10 +130,19 @@ def _narrowed(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(next(t for t in _NARROW if np.iinfo(t).min <= low and high <= np.iinfo(t).max))
 
 
-def _value(model: IntegerModel, name: str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(
-        name, stored_type(model, name), ["N" if size is None else size for size in model.shapes[name]]
-    )
+def _host_types(model: IntegerModel) -> dict[str, int]:
+    """ONNX's number of the type of each tensor that layers on the host give: indices and truth values are no floats."""
+    return {
+        value.name: value.type.tensor_type.elem_type
+        for layer in model.layers
+        if layer.op == HOST
+        for value in onnx.load_model_from_string(layer.constants["model"].tobytes()).graph.output
+    }
+
+
+def _value(model: IntegerModel, name: str, types: Mapping[str, int]) -> onnx.ValueInfoProto:
+    kind = types.get(name) or stored_type(model, name)
+    return helper.make_tensor_value_info(name, kind, ["N" if size is None else size for size in model.shapes[name]])
 
 
 def _annotate(proto: onnx.ModelProto | onnx.NodeProto, properties: Mapping[str, str]) -> None:

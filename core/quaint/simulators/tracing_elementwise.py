@@ -13,6 +13,7 @@ from quaint.simulators.tracing_core import Emitter, broadcast
 from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
 from quaint.simulators.tracing_operators import divided, larger
 from quaint.simulators.tracing_sources import Division, Rescaled
+from quaint.simulators.tracing_steps import multiple
 from quaint.simulators.tracing_values import Clip, Interval, Real, Traced, whole
 from quaint.simulators.tracing_values import divided as quotient
 
@@ -56,7 +57,7 @@ class Elementwise(Emitter):
             name = one_tap(self.graph, x.shape, tensor.name, constant, whole(0))
         else:
             name = self.graph.times(self.graph.fenced(tensor), constant).name
-        return self.made(x.shape, Tensor(name, kind), interval)
+        return Traced(x.shape, multiple(x, constant, Tensor(name, kind), interval))
 
     def clip(self, x: Traced, low: Constant | None, high: Constant | None, *, axis: int | None = None) -> Traced:
         """``min(max(x, low), high)``."""

@@ -14,6 +14,7 @@ from quaint.simulators.tracing_blocked import REACH, blockable, by_magic, fixed_
 from quaint.simulators.tracing_graph import Kind, Tensor
 from quaint.simulators.tracing_operators import OPERATORS, clip, divided, narrowed, round_real
 from quaint.simulators.tracing_sources import Existing, Rescaled
+from quaint.simulators.tracing_steps import Multiple, by_steps
 from quaint.simulators.tracing_values import Source, limit, whole
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def emit(graph: Graph, x: Traced, *, fast: bool) -> Tensor:
     """
     source = x.source
     if fast:
-        folded = _folded(graph, x, source) if isinstance(source, Source) else None
+        folded = by_steps(graph, x, source) if isinstance(source, Multiple) else None
+        if folded is None and isinstance(source, Source):
+            folded = _folded(graph, x, source)
         if isinstance(source, Rescaled) and blockable(x, source.factor):
             folded = _float32(rescaled_by_magic(graph, x, source))
         if folded:

@@ -79,7 +79,7 @@ class Builder:
 
     def build(self, *outputs: str) -> onnx.ModelProto:
         """The model, checked and with its shapes inferred."""
-        leaving = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
+        leaving = [onnx.ValueInfoProto(name=name) for name in outputs]
         graph = helper.make_graph(self._nodes, self.name, self._inputs, leaving, self._constants)
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="quaint")

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from akida_nets import (
+    DATA,
     DIGITS,
+    SAME,
     channel_last,
     dense,
     entrance,
@@ -14,6 +17,7 @@ from akida_nets import (
     ops,
     quantize,
     real_model,
+    reasons,
     run_float,
     separable,
     top1,
@@ -21,6 +25,7 @@ from akida_nets import (
 from onnx import TensorProto
 
 from quaint import pipeline
+from quaint.config import Config
 from quaint.errors import QuaintError
 from quaint.testing.builder import Builder
 
@@ -45,7 +50,24 @@ def averaged() -> tuple[Builder, str]:
     return net, net.op("GlobalAveragePool", net.conv(entrance(net), (8, 10), (1, 1)))
 
 
-@pytest.mark.parametrize("make", [sequential, flattened, averaged])
+def averaged_before_the_last(*, flat: bool) -> tuple[Builder, str]:
+    """What MobileNets end in: a global average, and a pointwise convolution of it."""
+    net = Builder("averaged_before_the_last")
+    x = net.op("Relu", net.conv(entrance(net), (8, 16), pads=SAME))
+    x = net.conv(net.op("GlobalAveragePool", x), (16, 10), (1, 1))
+    return net, net.op("Flatten", x) if flat else x
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        sequential,
+        flattened,
+        averaged,
+        partial(averaged_before_the_last, flat=True),
+        partial(averaged_before_the_last, flat=False),
+    ],
+)
 def test_integers_are_near_the_float_model(make: Any) -> None:
     net, output = make()
     made, samples, truth = quantize(net, "akida1", output, observer="minmax")
@@ -128,3 +150,47 @@ def test_keyword_spotting_is_refused_with_every_reason() -> None:
     text = "\n".join(caught.value.details)
     assert "conv2d (Conv): kernel 10x4 is not square" in text
     assert "depthwise_conv2d_3 (Conv): a depthwise convolution needs a pointwise one right after it" in text
+
+
+#: Models whose first layer alone fits, and reasons of some of the others.
+MOBILE = {
+    "vww_96.onnx": ("93%", {"depthwise_conv2d (Conv): a depthwise convolution needs a pointwise one right after it"}),
+    "mobilenet_v1_025_224_bn.onnx": ("93%", {"conv_dw_1 (Conv): a depthwise convolution needs a pointwise one"}),
+    "mobilenet_v2_100_224.onnx": (
+        "96%",
+        {
+            "Conv_3 (Conv): a depthwise convolution needs a pointwise one right after it",
+            "Conv_10 (Conv): has no ReLU, and is not the last layer: train with one",
+            "Add_16 (Add): no layer takes the two tensors of this Add: train without it",
+            "Conv_95 (Conv): two convolutions in a row without ReLU between: train with one",
+        },
+    ),
+}
+
+
+@needs_data
+@pytest.mark.parametrize("name", MOBILE)
+def test_mobilenets_are_refused_with_every_reason(name: str) -> None:
+    """The chip's first layer would fit; to have it alone is a wish."""
+    path = str(DATA / "models" / name)
+    share, expected = MOBILE[name]
+    with pytest.raises(QuaintError, match="QT310") as caught:
+        pipeline.quantize(path, "akida1")
+    assert f"would leave {share} of its multiply-accumulates to the host" in str(caught.value)
+    assert {reason for reason in expected if any(line.startswith(reason) for line in caught.value.details)} == expected
+    first = next(node for node in pipeline.load_model(path).graph if node.op_type in {"Relu", "Clip"})
+    made = pipeline.quantize(path, "akida1", config=Config(until=first.name, num_samples=32))
+    assert ops(made) == ["input_quantizer", "convolutional", "dequantizer", "host"]
+
+
+def test_a_depthwise_convolution_may_become_a_full_one_where_that_fits() -> None:
+    for channels, advice in ((8, "train it so, or as a full one with zeros between channels"), (512, "train it so")):
+        net = Builder("block")
+        x = net.op("Relu", net.conv(entrance(net, 1, 6, channels), (channels, channels), pads=SAME, group=channels))
+        text = reasons(net, "akida1", net.op("Relu", net.conv(x, (channels, 4), (1, 1))))
+        assert f"conv1 (Conv): a depthwise convolution needs a pointwise one right after it, {BETWEEN}: {advice}" in (
+            text.splitlines()
+        )
+
+
+BETWEEN = "without activation between"

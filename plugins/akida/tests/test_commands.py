@@ -84,7 +84,9 @@ def test_until_and_the_shape_of_the_input(folder: Path) -> None:
 
 def test_akida1_is_a_target_too(folder: Path) -> None:
     args = ("akida", "quantize", "-m", folder / "net.onnx", "-sa", folder / "samples.npz", "-s", folder / "one")
-    assert "not on the chip: conv1" in run(*args, "--target", "akida1").output
+    refused = run(*args, "--target", "akida1", code=5).output
+    assert "conv1 (Conv): two convolutions in a row without ReLU between" in refused
+    run(*args, "--target", "akida1", "-qu", "relu0")
     assert load_quantized(folder / "one" / "net.akida1.onnx").config.observer == "moving-max"
 
 
@@ -93,7 +95,8 @@ def test_the_configuration_goes_out_and_in(folder: Path) -> None:
     run("akida", "config", "-m", quantized)
     dump = quantized.with_name("net.akida2_quant_config.json")
     entries = json.loads(dump.read_text())
-    assert list(entries) == ["conv0", "relu0", "conv1", "conv2", "relu1", "gemm0"]
+    assert list(entries) == ["conv0", "relu0", "conv1", "conv2", "relu1", "globalaveragepool0", "gemm0"]
+    assert entries["relu1"] == {"buffer_bitwidth": 32}
     entries["conv1"]["output_quantizer"]["bitwidth"] = 10
     dump.write_text(json.dumps(entries))
     model = made(folder, "-sa", folder / "samples.npz", "-c", dump)

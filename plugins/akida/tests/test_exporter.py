@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import types
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +18,8 @@ from quaint.config import Config
 from quaint.errors import QuaintError, QuaintWarning
 from quaint.report.build import build
 from quaint.testing.builder import Builder
+from quaint_akida import runtime_model
+from quaint_akida.exporter import exporter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +56,58 @@ def test_without_the_package_a_file_that_must_be_is_an_error(without_runtime: No
 
 def test_no_file_where_none_is_wanted() -> None:
     assert list(digits(fbz="never").files("digits")) == ["digits.akida1.onnx"]
+
+
+@pytest.fixture
+def unused_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is there, but must not be asked for anything."""
+    package = types.ModuleType("akida")
+    package.__file__ = "akida/__init__.py"
+    package.Model = lambda: pytest.fail("a model is built")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "akida", package)
+
+
+def tokens() -> Quantized:
+    """A transformer's layers, which only the simulators have."""
+    net = Builder("tokens")
+    x = net.op("Add", net.input(6, 8), net.weights(1, 6, 8, fan_in=1))
+    model = net.build(net.op("Add", x, net.weights(1, 6, 8, fan_in=1)))
+    return beyond(model, net, input_dtype="int8")
+
+
+def wide() -> Quantized:
+    """Layers that the package has, in a width that no chip has."""
+    net = Builder("wide")
+    x = net.op("Relu", net.conv(net.input(3, 8, 8), (3, 8), pads=[1] * 4))
+    return beyond(net.build(net.op("Relu", net.conv(x, (8, 8), pads=[1] * 4))), net, activation_bits=6)
+
+
+def beyond(model: Any, net: Builder, **wishes: Any) -> Quantized:
+    return pipeline.quantize(model, "akida2", net.samples(32)["input"], Config(beyond_hardware=True, **wishes))
+
+
+UNFIT = {
+    tokens: r"not deployable: add0 \(Add\): the akida runtime has no such layer, only the simulators \(and 1 more\)",
+    wide: r"not deployable: conv0 \(Conv\): an output of .* bits \(and 2 more\)",
+}
+
+
+@pytest.mark.parametrize("make", UNFIT)
+def test_what_only_simulators_run_never_reaches_the_file(unused_runtime: None, make: Any) -> None:  # noqa: ARG001
+    quantized = make()
+    assert list(quantized.files("net")) == ["net.akida2.onnx"]
+    (remark,) = exporter.remarks(quantized, quantized.files("net"))
+    assert re.fullmatch(f"no .fbz was written: {UNFIT[make]}; it was made for the simulators, beyond hardware", remark)
+    always = replace(quantized, config=replace(quantized.config, options={"fbz": "always"}))
+    with pytest.raises(QuaintError, match=UNFIT[make]) as error:
+        always.files("net")
+    assert error.value.code == "QT352"
+
+
+def test_a_layer_that_the_package_has_not_is_named_without_it(without_runtime: None) -> None:  # noqa: ARG001, F811
+    with pytest.raises(QuaintError, match=r"cannot hold layer 'add0' \(add_position_embs\): there is no such") as error:
+        runtime_model.build(tokens().integer)
+    assert error.value.code == "QT352"
 
 
 @needs_runtime

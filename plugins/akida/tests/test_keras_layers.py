@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from akida_nets import run_float
+from akida_nets import noise, run_float
 
 from quaint import pipeline
 from quaint.config import Config
@@ -158,3 +158,103 @@ def test_quantizes_to_integer_layers(tmp_path: Path) -> None:
 def test_the_mask_is_no_output() -> None:
     with pytest.raises(QuaintError, match=r"QM150.*output 1"):
         load(encoder(mask=True))
+
+
+class DepthwiseConv2DTranspose(keras.layers.Layer):
+    def __init__(self, kernel_size: Any, activation: Any = "linear", **rest: Any) -> None:
+        super().__init__(**rest)
+        self.kernel_size, self.activation = list(np.broadcast_to(kernel_size, 2).tolist()), activation
+
+    def build(self, shape: Any) -> None:
+        self.channels = shape[-1]
+        self.kernel = self.add_weight(shape=(*self.kernel_size, self.channels, 1), name="depthwise_kernel")
+        self.bias = self.add_weight(shape=(self.channels,), name="bias", initializer="random_normal")
+
+    def call(self, x: Any) -> Any:
+        maps = [
+            keras.ops.conv_transpose(x[..., i : i + 1], self.kernel[:, :, i : i + 1], strides=2, padding="same")
+            for i in range(self.channels)
+        ]
+        return keras.ops.concatenate(maps, axis=-1) + self.bias
+
+    def get_config(self) -> Any:
+        given = {"kernel_size": self.kernel_size, "strides": [2, 2], "padding": "same", "use_bias": True}
+        return super().get_config() | given | {"activation": self.activation}
+
+
+class BufferTempConv(keras.layers.Layer):
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(1, 1, 3 * shape[-1], 4), name="kernel")
+
+    def call(self, x: Any) -> Any:
+        return x[..., :1] * keras.ops.sum(self.kernel)
+
+    def get_config(self) -> Any:
+        return super().get_config() | {"filters": 4, "kernel_size": 3, "use_bias": False}
+
+
+def upsampled(kernel: int, activation: str = "linear") -> Any:
+    keras.utils.set_random_seed(0)
+    keras.saving.register_keras_serializable()(DepthwiseConv2DTranspose)
+    inputs = keras.Input((6, 5, 3), name="input")
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+    x = keras.layers.ReLU()(DepthwiseConv2DTranspose(kernel, activation, name="up")(x))
+    return keras.Model(inputs, keras.layers.Conv2D(4, 1)(x), name="upsampled")
+
+
+@pytest.mark.parametrize("kernel", [3, 4])
+@pytest.mark.parametrize("suffix", [".keras", ".h5", None])
+def test_a_transposed_convolution_of_each_channel(kernel: int, suffix: str | None, tmp_path: Path) -> None:
+    model = source = upsampled(kernel)
+    x = np.random.default_rng(0).uniform(-1, 1, (32, 6, 5, 3)).astype(np.float32)
+    if suffix is not None:
+        source = tmp_path / f"upsampled{suffix}"
+        save(model, source)
+    truth = model.predict(x, verbose=0)
+    np.testing.assert_allclose(run_float(ir.to_proto(load(source)), x), truth, atol=2e-5)
+    made = pipeline.quantize(source, "akida2", x)
+    assert not made.refusals
+    assert "conv2d_transpose" in [layer.op for layer in made.integer.layers]
+
+
+def test_what_their_layers_cannot_say_is_refused() -> None:
+    with pytest.raises(QuaintError, match=r"QM150.*an activation, which belongs into a layer of its own.*in up"):
+        load(upsampled(3, "relu"))
+    keras.saving.register_keras_serializable()(BufferTempConv)
+    inputs = keras.Input((6, 6, 2), name="input")
+    with pytest.raises(QuaintError, match=r"QM150.*BufferTempConv remembers frames between calls.*Conv3D over .frames"):
+        load(keras.Model(inputs, BufferTempConv(name="buffer")(inputs)))
+
+
+def frames(groups: int = 1) -> Any:
+    """The form that is read instead: time is an axis."""
+    inputs = keras.Input((6, 8, 8, 3), dtype="uint8", name="input")
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv3D(8, (1, 3, 3), padding="same", activation="relu")(x)
+    x = keras.layers.Conv3D(8, (4, 1, 1), groups=groups, activation="relu")(
+        keras.layers.ZeroPadding3D(((3, 0), (0, 0), (0, 0)))(x)
+    )
+    return keras.Model(inputs, keras.layers.Conv3D(4, (1, 3, 3), padding="same", activation="hard_silu")(x))
+
+
+def series() -> Any:
+    inputs = keras.Input((16, 6), name="input")
+    x = keras.layers.Conv1D(8, 1, activation="relu")(inputs)
+    x = keras.layers.Conv1D(8, 5, padding="causal", activation="relu")(x)
+    return keras.Model(inputs, keras.layers.Conv1D(4, 1)(x))
+
+
+@pytest.mark.parametrize("make", [frames, lambda: frames(8), series])
+def test_streams(make: Any) -> None:
+    keras.utils.set_random_seed(0)
+    model, random = make(), np.random.default_rng(0)
+    shape = (32, *model.input_shape[1:])
+    if model.input.dtype == "uint8":
+        x, wishes = random.integers(0, 256, shape).astype(np.uint8), Config()
+    else:
+        x, wishes = random.uniform(-1, 1, shape).astype(np.float32), Config(input_dtype="int8")
+    made = pipeline.quantize(model, "akida2", x, wishes)
+    assert not made.refusals
+    found = [layer.op for layer in made.integer.integer_layers if layer.op != "transpose"]
+    assert found == ["conv2d", "buffer_temp_conv", "conv2d"]
+    assert noise(made, x, np.asarray(model(x))) < 0.005

@@ -84,13 +84,13 @@ def negative_clip() -> tuple[Builder, str]:
 
 LIMITS = {
     "the input layer takes 1 or 3 channels, not 2": first(channels=2, pads=SAME),
-    "the input layer's kernel is 3, 5 or 7, not 1": first(kernel=1),
+    "the input layer's kernel is 3, 5 or 7, not 9": first(kernel=9),
     "the input layer's stride is 1 to 3, not 4": first(strides=[4, 4], pads=SAME),
     "padding [0, 1, 0, 1] is not 'same'": first(pads=[0, 1, 0, 1]),
     "5 to 256 wide and at least 5 high, not 4x12": first(size=(4, 12), pads=SAME),
     "5 to 256 wide and at least 5 high, not 6x300": first(size=(6, 300), pads=SAME),
     "the input layer has 192 filters at the most here, not 200": first(filters=200, pads=SAME),
-    "kernel is 1, 3, 5 or 7, not 2": inner(2, pads=[0, 0, 1, 1]),
+    "kernel is 1, 3, 5 or 7, not 9": inner(9, pads=[4] * 4),
     "a filter of 3x3x512 does not fit": inner(channels=512, pads=SAME, size=6),
     "stride 2 with kernel 5: only 1, or 2 with kernel 3": inner(5, strides=[2, 2], pads=[1, 1, 2, 2]),
     "padding [1, 1, 1, 1] is not 'same'": inner(strides=[2, 2], pads=SAME),

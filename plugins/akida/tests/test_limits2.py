@@ -113,6 +113,34 @@ def test_limits_of_widths(wishes: dict[str, int], reason: str) -> None:
     assert reason in reasons(net, "akida2", output, **wishes)
 
 
+def joined(net: Builder, x: str) -> str:
+    return net.op("Concat", *(net.op("Relu", net.conv(x, (8, 4), pads=SAME)) for _ in range(2)), axis=1)
+
+
+def halved(net: Builder, x: str) -> str:
+    x = net.op("Relu", net.conv(x, (8, 8), pads=SAME))
+    return net.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (joined, "concat0 (Concat): must be followed by a convolution"),
+        (halved, "maxpool0 (MaxPool): max pooling needs a convolution after it"),
+    ],
+)
+def test_what_the_host_runs_does_not_follow(make: Any, line: str) -> None:
+    """The mapper wants a convolution after these: one that the chip refuses is none, so that its part ends before."""
+    net, x = inner(pads=SAME)
+    x = make(net, x)
+    told = reasons(net, "akida2", net.op("Relu", net.conv(x, (8, 4), pads=[4] * 4, dilations=[4, 4])))
+    assert "(Conv): dilation" in told
+    assert any(found.startswith(line) for found in told.splitlines())
+    net, x = inner(pads=SAME)
+    x = make(net, x)
+    assert not reasons(net, "akida2", net.op("Relu", net.conv(x, (8, 4), pads=SAME)))
+
+
 def test_uint8_enters_only_as_an_image() -> None:
     net, x = first(2, pads=SAME)
     assert "uint8 enters only through a convolution" in reasons(net, "akida2", x, input_dtype="uint8")

@@ -161,9 +161,133 @@ def test_the_sign_of_4_bits_is_no_wish() -> None:
         ({"buffer_bitwidth": {}}, "'conv.buffer_bitwidth' does not take {}"),
         ({"output_quantizer": {"axis": "per_axis"}}, "axis of 'conv' is not 'per_axis', did you mean 'per-axis'"),
         ({"output_quantizer": {"buffer_bitwidth": 24}, "buffer_bitwidth": 32}, "buffers of 'conv' have .24, 32. bits"),
+        ({"output_quantizer": {"buffer_bitwidth": 24}, "buffer_bitwidth": 28}, "give both the same, or 28 and 32"),
         ({"output_quantizer": {"bitwidth": "8"}}, "takes int, not '8'"),
+        ({"output_quantizer": {"scale_bits": 16}}, "the chip has 8 of 'conv.output_quantizer.scale_bits', not 16"),
+        (
+            {"bias_quantizer": {"bitwidth": 16}},
+            "the chip has 8 of 'conv.bias_quantizer.bitwidth', not 16, leave it out",
+        ),
+        ({"max_value_quantizer": {"signed": True}}, "the chip has False of 'conv.max_value_quantizer.signed'"),
+        ({"lut_bitwidth": 16}, "the chip has 14 of 'conv.lut_bitwidth', not 16"),
+        ({"weight_quantizer": {"axis": 0}}, "axis of 'conv' is not 0, .*known: -1, -2, None"),
     ],
 )
 def test_what_is_refused(entry: dict[str, Any], message: str) -> None:
     with pytest.raises(QuaintError, match=f"QP510.*{message}"):
         q_config.read({"conv": entry})
+
+
+def entry(bits: int, axis: str = "per-axis", **more: Any) -> dict[str, Any]:
+    return {"output_quantizer": {"bitwidth": bits, "axis": axis, "buffer_bitwidth": 32}, **more}
+
+
+#: Forms that ``dump_config`` of QuantizeML 1.2.5 gives.
+SEPARABLE = {"dw_weight_quantizer": {"bitwidth": 8, "axis": None}, "pw_weight_quantizer": {"bitwidth": 4}}
+THEIRS: dict[str, Any] = {
+    "conv": {"weight_quantizer": {"bitwidth": 8}, "buffer_bitwidth": 28},
+    "relu": {"output_quantizer": {"bitwidth": 8, "signed": True, "axis": "per-axis", "buffer_bitwidth": 32}},
+    "sep": {**SEPARABLE, "buffer_bitwidth": 32},
+    "mid": entry(11, "per-tensor", weight_quantizer={"bitwidth": 8}, buffer_bitwidth=28),
+    "act": entry(8, "per-axis", lut_bitwidth=14),
+    "last": {
+        "weight_quantizer": {"bitwidth": 8},
+        "output_quantizer": {"bitwidth": 8, "buffer_bitwidth": 32, "scale_bits": 8},
+        "bias_quantizer": {"bitwidth": 8, "signed": True, "axis": None},
+        "max_value_quantizer": {"bitwidth": 8},
+        "buffer_bitwidth": 28,
+    },
+}
+
+
+def test_a_file_of_theirs_is_read() -> None:
+    assert q_config.recognizes(THEIRS)
+    assert q_config.read(THEIRS).layers == {
+        "conv": {"weight_bits": 8, "buffer_bits": 28},
+        "relu": {"activation_bits": 8, "signed": True, "per_tensor_activations": False, "buffer_bits": 32},
+        "sep": {"weight_bits": 4, "buffer_bits": 32},
+        "sep/depthwise": {"weight_bits": 8},
+        "mid": {"weight_bits": 8, "buffer_bits": 32},  # its output is the table's index
+        "act": {"activation_bits": 8, "per_tensor_activations": False, "buffer_bits": 32},
+        "last": {"weight_bits": 8, "activation_bits": 8, "buffer_bits": 32},
+    }
+
+
+def test_eleven_bits_without_a_table_are_a_wish() -> None:
+    wide = {"conv": entry(11, "per-tensor")}
+    assert q_config.read(wide).layers["conv"]["activation_bits"] == 11
+
+
+@pytest.fixture(scope="module")
+def separable() -> Any:
+    """Separable convolutions, an activation by table, and an average."""
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    image = keras.Input((12, 12, 3), dtype="uint8", name="input")
+    x = layers.Rescaling(1 / 255, name="rescale")(image)
+    x = layers.ReLU(name="relu")(layers.Conv2D(8, 3, padding="same", name="conv")(x))
+    x = layers.ReLU(6.0, name="relu_1")(layers.SeparableConv2D(8, 3, padding="same", name="sep")(x))
+    return keras, image, x
+
+
+def small_images() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(0).integers(0, 256, (32, 12, 12, 3)).astype(np.uint8)
+
+
+def test_a_separable_convolution_and_a_table_go_round(separable: Any) -> None:
+    keras, image, x = separable
+    x = keras.layers.Activation("swish", name="act")(keras.layers.Conv2D(8, 3, padding="same", name="mid")(x))
+    x = keras.layers.ReLU(name="relu_2")(keras.layers.Conv2D(8, 3, padding="same", name="late")(x))
+    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    model = keras.Model(image, keras.layers.Dense(10, name="dense")(x))
+    made = pipeline.quantize(model, "akida2", small_images())
+    dumped = q_config.dump(made)
+    axis = {"bitwidth": 8, "axis": -2}
+    assert dumped == {
+        "conv": {"weight_quantizer": {"bitwidth": 8}, "buffer_bitwidth": 32},
+        "relu": entry(8, buffer_bitwidth=32),
+        "sep/depthwise": entry(8, buffer_bitwidth=32),
+        "sep": {"dw_weight_quantizer": axis, "pw_weight_quantizer": {"bitwidth": 8}, "buffer_bitwidth": 28},
+        "relu_1": entry(8, buffer_bitwidth=32),
+        "mid": entry(11, "per-tensor", weight_quantizer={"bitwidth": 8}, buffer_bitwidth=28),
+        "act": entry(8, lut_bitwidth=14),
+        "late": {"weight_quantizer": {"bitwidth": 8}, "buffer_bitwidth": 28},
+        "relu_2": {"buffer_bitwidth": 32},
+        "average": entry(8, "per-axis", buffer_bitwidth=32),
+        "dense": {"weight_quantizer": {"bitwidth": 8}, "buffer_bitwidth": 28},
+    }
+    edited = copy.deepcopy(dumped)
+    edited["sep"]["pw_weight_quantizer"]["bitwidth"] = 4
+    edited["act"]["output_quantizer"]["axis"] = "per-tensor"
+    del edited["late"], edited["average"]
+    again = pipeline.quantize(model, "akida2", small_images(), q_config.read(edited))
+    wanted = dumped | {name: edited[name] for name in ("sep", "act")}
+    assert q_config.dump(again) == wanted
+    found = {
+        layer.name: layer.constants["weight"] for layer in again.integer.integer_layers if "weight" in layer.constants
+    }
+    assert np.abs(found["sep"]).max() == 7
+    assert np.abs(found["sep/depthwise"]).max() > 7
+
+
+def test_a_separable_convolution_of_akida1(separable: Any) -> None:
+    keras, image, x = separable
+    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    model = keras.Model(image, keras.layers.Dense(10, name="dense")(x))
+    narrow = {"output_quantizer": {"bitwidth": 4, "axis": "per-tensor"}}
+    wishes = Config(quantizer="ranges")
+    dumped = q_config.dump(pipeline.quantize(model, "akida1", small_images(), wishes))
+    assert dumped == {
+        "conv": {"weight_quantizer": {"bitwidth": 8}},
+        "relu": narrow,
+        "sep": {"dw_weight_quantizer": {"bitwidth": 4, "axis": -2}, "pw_weight_quantizer": {"bitwidth": 4}},
+        "relu_1": narrow,
+        "dense": {"weight_quantizer": {"bitwidth": 4}},
+    }
+    theirs = copy.deepcopy(dumped) | {"dense": {"weight_quantizer": {"bitwidth": 2}, "buffer_bitwidth": 28}}
+    again = pipeline.quantize(model, "akida1", small_images(), q_config.read(theirs).over(wishes))
+    assert q_config.dump(again) == dumped | {"dense": {"weight_quantizer": {"bitwidth": 2}}}
+    theirs["sep"]["dw_weight_quantizer"]["bitwidth"] = 2
+    part = pipeline.quantize(model, "akida1", small_images(), q_config.read(theirs).over(wishes))
+    assert "its two convolutions have weights of the same width" in "".join(map(str, part.refusals))

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from akida_nets import DIGITS
+from akida_nets import DIGITS, SAME, inner, quantize
 from akida_vendor import needs_runtime, without_runtime  # noqa: F401 - a fixture
 from click.testing import CliRunner
 
@@ -55,6 +55,16 @@ def test_what_does_not_fit(saved: Path) -> None:
     result = CliRunner().invoke(quaint, ["akida", "map", str(saved), "--device", "SixNodesIPv2"])
     assert result.exit_code == 5
     assert "error[QT353]: does not fit SixNodesIPv2" in result.output
+
+
+@needs_runtime
+def test_a_part_that_ends_before_the_pooling_of_a_refused_layer_fits() -> None:
+    net, x = inner(pads=SAME)
+    x = net.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    made, _, _ = quantize(net, "akida2", net.op("Relu", net.conv(x, (8, 4), pads=[4] * 4, dilations=[4, 4])))
+    assert [layer.op for layer in made.integer.integer_layers] == ["conv2d", "conv2d"]
+    (sequence,) = map_model(made.integer, "SixNodesIPv2").sequences
+    assert sequence.backend == "Hardware"
 
 
 def test_unknown_device(saved: Path) -> None:

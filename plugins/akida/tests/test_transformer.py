@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from akida_nets import noise, ops, quantize, reasons
 
+from quaint import pipeline
+from quaint.config import Config
 from quaint.errors import QuaintError
 from quaint.testing.builder import Builder
 
@@ -146,3 +148,14 @@ def test_tokens_of_a_map() -> None:
     assert ops(made)[1:-1] == [*moves, *["token_dense"] * 3, "extract_token"]
     assert made.integer.shapes[output] == (None, 1, CHANNELS)
     assert noise(made, samples, truth) < 0.005
+
+
+def test_a_mask_that_is_an_output_is_refused() -> None:
+    net = Builder("mask")
+    x = net.input(TOKENS, CHANNELS)
+    keys = split(net, linear(net, x), 4, [0, 2, 3, 1])
+    queries, values = (split(net, linear(net, x), 4, [0, 2, 1, 3]) for _ in range(2))
+    mask = shiftmax(net, net.op("Mul", net.op("MatMul", queries, keys), net.constant(0.5)))
+    model = net.build(linear(net, net.op("MatMul", mask, values), (CHANNELS // 4, 3)), mask)
+    made = pipeline.quantize(model, "akida2", net.samples(32), Config(**BEYOND))
+    assert "attention keeps its mask to itself: read the mask nowhere else" in "\n".join(map(str, made.refusals))

@@ -187,6 +187,13 @@ def mul(run: Interpreter, node: EspdlNode) -> Array:
     return run.saturate(node, run.round((x * y).astype(np.float32) * np.float32(2.0**exponent)))
 
 
+def compare(run: Interpreter, node: EspdlNode) -> Array:
+    assert len({run.exponent(name) for name in node.inputs}) == 1
+    x, y = (run.integers(name) for name in node.inputs)
+    order = {"Greater": x > y, "GreaterOrEqual": x >= y, "Less": x < y, "LessOrEqual": x <= y, "Equal": x == y}
+    return np.asarray(order[node.op_type])
+
+
 def same_exponent(run: Interpreter, node: EspdlNode, *sources: str) -> list[Array]:
     """Inputs of a node that moves integers."""
     assert {run.exponent(name) for name in sources} == {run.exponent(node.outputs[0])}
@@ -278,6 +285,7 @@ OPERATIONS: dict[str, Callable[[Interpreter, EspdlNode], Array]] = {
     "Relu": relu,
     "Clip": clip,
     "RequantizeLinear": requantize,
+    **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"), compare),
     **FLOATS,
     **dict.fromkeys(
         ("Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Gelu", "Exp", "Neg", "Swish", "LUT"), table

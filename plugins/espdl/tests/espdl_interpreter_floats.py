@@ -46,7 +46,8 @@ def quantize(run: Interpreter, node: EspdlNode) -> Array:
 
 
 def layer_norm(run: Interpreter, node: EspdlNode) -> Array:
-    x, weight, bias = (reals(run, name) for name in node.inputs)
+    x, weight, *more = (reals(run, name) for name in node.inputs)
+    bias = more[0] if more else F(0)
     assert node.attributes["axis"] == -1
 
     def normalized(row: Array) -> Array:

@@ -62,6 +62,7 @@ ONE_EXPONENT = frozenset((
     "DepthToSpace", "SpaceToDepth", "InsertZeros", "ReverseSequence", "Identity", "MaxPool", "ReduceMax",
     "ReduceMin", "Pad", "Relu",
 ))  # fmt: skip
+COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Equal", "Less", "LessOrEqual"})
 TABLES = frozenset({"Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Gelu", "Exp", "Neg", "Swish"})
 WEIGHTED = frozenset({"Conv", "Gemm"})
 BIAS_BITS = {"esp32p4": {8: 32, 16: 40}, "esp32s3": {8: 20, 16: 40}}
@@ -144,8 +145,17 @@ class _Rules:
                 yield f"{info.name!r} has dims {info.dims}"
             if len(info.exponents) != 1 or (info.dtype is DataType.FLOAT and info.exponents != (0,)):
                 yield f"{info.name!r} has exponents {info.exponents}"
-            if info.dtype not in {*BITS, DataType.FLOAT}:
+            if info.dtype is DataType.BOOL:
+                yield from self._truth(info)
+            elif info.dtype not in {*BITS, DataType.FLOAT}:
                 yield f"{info.name!r} holds {info.dtype.name}"
+
+    def _truth(self, info: ValueInfo) -> Iterator[str]:
+        (maker,) = (node for node in self.graph.nodes if info.name in node.outputs)
+        if maker.op_type not in COMPARISONS or info.exponents != (0,):
+            yield f"{info.name!r} holds truth values of a {maker.op_type} with exponents {info.exponents}"
+        if any(info.name in node.inputs for node in self.graph.nodes):
+            yield f"{info.name!r} holds truth values and is read"
 
     def _vectors(self) -> Iterator[str]:
         for infos, tensors in (
@@ -165,17 +175,22 @@ class _Rules:
         outputs = node.outputs[:2] if node.op_type == "LSTM" else node.outputs  # its cell has 16 bits in any width
         variables = [self.info[name] for name in (*node.inputs, *outputs) if name in self.info]
         output = self.info[node.outputs[0]]
-        width = self.info[node.inputs[0]].dtype if output.dtype is DataType.FLOAT else output.dtype
+        other = output.dtype not in BITS
+        width = self.info[node.inputs[0]].dtype if other else output.dtype
         if node.attributes.get("quant_type") != f"S{BITS[width]}":
             yield f"quant_type {node.attributes.get('quant_type')} with {width.name}"
         if node.op_type != "RequantizeLinear":
-            mixed = {info.dtype for info in variables} - {DataType.FLOAT}
+            mixed = {info.dtype for info in variables} - {DataType.FLOAT, DataType.BOOL}
             if len(mixed) > 1:
                 yield "works with integers of two widths"
         constants = [self.constants[name] for name in node.inputs if name in self.constants]
         scaled = [tensor for tensor in constants if tensor.dtype in BITS]
         if node.op_type in ONE_EXPONENT and len({e.exponents for e in (*variables, *scaled)}) > 1:
             yield f"exponents {[e.exponents for e in (*variables, *scaled)]}"
+        if node.op_type in COMPARISONS:
+            operands = [*scaled, *(self.info[name] for name in node.inputs if name in self.info)]
+            if output.dtype is not DataType.BOOL or len({(each.dtype, each.exponents) for each in operands}) > 1:
+                yield f"compares {[(each.dtype.name, each.exponents) for each in operands]} to {output.dtype.name}"
         if node.op_type in OVER_MAP and variables[0].dims[0] != 1:
             yield f"a batch of {variables[0].dims[0]}"
         if node.op_type not in WEIGHTED:

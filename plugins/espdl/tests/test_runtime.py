@@ -43,6 +43,12 @@ def test_what_it_has_is_not() -> None:
     assert quantized(net("Sigmoid"), "esp32p4", options={"runtime": "3.2.0"}).option("runtime") == "3.2.0"
 
 
+def test_what_becomes_no_node_needs_no_version() -> None:
+    made = Net(x=("N", 4))
+    truth = made.add("Greater", made["x"], np.float32(0.5))
+    assert quantized(made.model(made.add("Cast", truth, to=1)), "esp32p4", options={"runtime": "3.2.0"})
+
+
 def test_versions_are_compared_as_numbers() -> None:
     assert not list(lacking("3.10.0", ["Swish"]))
     assert list(lacking("3.3.8", ["Swish"]))

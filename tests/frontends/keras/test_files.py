@@ -156,6 +156,8 @@ def changed(index: int, **keys: Any) -> dict[str, Any]:
         (changed(1, registered_name="Mine>Dense"), "QM150", "Mine>Dense"),
         (changed(1, module="os"), "QM150", "os.Dense"),
         (changed(2, class_name="Lambda"), "QM190", "Lambda"),
+        (changed(1, config={"activation": {"class_name": "__lambda__", "config": {"value": ""}}}), "QM190", "dense"),
+        (changed(1, config={"activation": {"value": ["", None, None]}}), "QM190", "dense"),
         (changed(1, config=MODEL["config"]["layers"][1]["config"] | {"activation": "rleu"}), "QM150", "relu"),
         (changed(1, config={"dtype": {"class_name": "QuantizedDTypePolicy"}, "use_bias": False}), "QM170", "dense"),
         (changed(0, config={"batch_shape": [None, 2], "dtype": "string"}), "QM152", "string"),

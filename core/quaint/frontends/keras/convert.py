@@ -38,7 +38,7 @@ def check(model: Entry) -> None:
         QuaintError: QM122 no input shape; QM150 unknown layers; QM170 quantized layers; QM190 layers that are code.
     """
     found = [("/".join(path), entry) for path, entry in leaves(model)]
-    code = [f"{path} ({kind(entry)})" for path, entry in found if kind(entry) in _CODE]
+    code = [f"{path} ({kind(entry)})" for path, entry in found if kind(entry) in _CODE or _has_lambda(entry)]
     if code:
         hint = "replace them by layers, or export the model to ONNX where it was made"
         raise QuaintError("QM190", "layers that are Python code are not run", where=code[0], hint=hint, details=code)
@@ -53,6 +53,12 @@ def check(model: Entry) -> None:
         what = f"{len(unknown)} layer{'s' * (len(unknown) > 1)} without a translation"
         raise QuaintError("QM150", what, where=unknown[0], hint=hint, details=unknown)
     input_layers(model)
+
+
+def _has_lambda(entry: Entry) -> bool:
+    """Whether a layer's activation is a Python lambda: its code, from memory without a class."""
+    function = entry["config"].get("activation")
+    return isinstance(function, dict) and function.get("class_name", "__lambda__") == "__lambda__"
 
 
 def convert(model: Entry, weights: Weights, version: int) -> ir.Model:

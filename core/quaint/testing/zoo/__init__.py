@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from quaint.suggest import did_you_mean
 from quaint.testing.builder import Builder
-from quaint.testing.zoo import elementwise, layers, movement, normalization, reductions  # noqa: F401 - registers its models
+from quaint.testing.zoo import (  # noqa: F401 - registers models
+    activations,
+    comparisons,
+    elementwise,
+    layers,
+    movement,
+    normalization,
+    reductions,
+    streams,
+)
 from quaint.testing.zoo.registry import MAKERS
 
 if TYPE_CHECKING:

@@ -91,6 +91,14 @@ def spatial_gate(b: Builder) -> str:
     return b.op("Add", gated, b.op("GlobalAveragePool", x))
 
 
+@model
+def extremes(b: Builder) -> str:
+    """The larger of two branches, then the smaller of that and a number for each channel."""
+    x = b.input(3, 6, 6)
+    larger = b.op("Max", *(b.conv(x, (3, 4), pads=SAME) for _ in range(2)))
+    return b.op("Min", larger, b.constant([[[0.6]], [[0.9]], [[0.2]], [[1.3]]]))
+
+
 # slopes and functions -------------------------------------------------------------------------------------------------
 @model
 def prelu(b: Builder) -> str:

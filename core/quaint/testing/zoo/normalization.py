@@ -29,6 +29,28 @@ def log_softmax_between(b: Builder) -> str:
 
 
 @model
+def softmax_twice(b: Builder) -> tuple[str, str]:
+    """Probabilities that leave the model and go on to another layer."""
+    x = b.op("Softmax", _conv(b), axis=1)
+    return x, b.conv(x, (4, 3), (1, 1))
+
+
+@model
+def instance_norm(b: Builder) -> str:
+    """Each channel of a map normalized."""
+    return b.op("InstanceNormalization", _conv(b), b.weights(4, fan_in=2), b.weights(4, fan_in=16), epsilon=1e-3)
+
+
+@model
+def group_norm(b: Builder) -> str:
+    """Pairs of channels of a map normalized, as PyTorch writes it out."""
+    groups = b.op("Reshape", _conv(b), b.constant([0, 2, -1], int))
+    normed = b.op("InstanceNormalization", groups, b.constant([1.0, 1.0]), b.constant([0.0, 0.0]))
+    x = b.op("Reshape", normed, b.constant([0, 4, 6, 6], int))
+    return b.op("Add", b.op("Mul", x, b.weights(4, 1, 1, fan_in=2)), b.weights(4, 1, 1, fan_in=16))
+
+
+@model
 def layer_norm(b: Builder) -> str:
     """Layer normalization of a sequence."""
     x = b.op("MatMul", b.input(6, 8), b.weights(8, 8, fan_in=8))

@@ -50,3 +50,7 @@ def quaint_keras_layers() -> Iterable[Lazy]:
     yield Lazy("Custom>ClassToken", "quaint_akida.keras_layers:CLASS_TOKEN", "a learned token before the others")
     yield Lazy("Custom>AddPositionEmbs", "quaint_akida.keras_layers:ADD_POSITION_EMBS", "learned positions")
     yield Lazy("Custom>ExtractToken", "quaint_akida.keras_layers:EXTRACT_TOKEN", "one of the tokens")
+    path = "quaint_akida.keras_layers:DEPTHWISE_CONV2D_TRANSPOSE"
+    yield Lazy("Custom>DepthwiseConv2DTranspose", path, "a transposed convolution of each channel")
+    for name in ("BufferTempConv", "DepthwiseBufferTempConv"):
+        yield Lazy(f"Custom>{name}", "quaint_akida.keras_layers:BUFFER_TEMP_CONV", "refused: it has a memory")

@@ -10,10 +10,18 @@ from quaint import graph
 from quaint.integer import Layer
 from quaint.numerics import IntType, QuantSpec, Rounding
 from quaint.target import ANY, Target
-from quaint_akida import akida1_kernels, common, exporter, q_config
+from quaint_akida import akida1_kernels, common, exporter, q_config, rewrites1
 from quaint_akida.entrance import ChannelsLast, is_input
-from quaint_akida.limits1 import DENSE_INPUTS, check_average, check_inner, check_input, check_separable, sequential
-from quaint_akida.rescaling import Rescaling, one_border, zero_point
+from quaint_akida.limits1 import (
+    DENSE_INPUTS,
+    alone,
+    check_average,
+    check_inner,
+    check_input,
+    check_separable,
+    sequential,
+)
+from quaint_akida.rescaling import Rescaling, border, one_border, zero_point
 from quaint_akida.thresholds1 import Spiking, finest, quantize
 
 if TYPE_CHECKING:
@@ -41,9 +49,7 @@ class Convolutional(Spiking):
         if window is None or common.weights_of(context, weight) is None:
             return False
         if window.group != 1:
-            return context.fail(
-                "a depthwise convolution needs a pointwise one right after it, without activation between"
-            )
+            return context.fail(alone(window))
         if block.node("Flatten") and (graph.dims(node.outputs[0]) or ())[2:] != (1, 1):
             return context.fail("flattens a map")
         if any(window.pads) and not one_border(x):
@@ -66,8 +72,8 @@ class Convolutional(Spiking):
         scale, constants, attributes = self.finish(block, context, limit, bias, pixels=pixels, offset=offset)
         constants["weight"] = quantize(context, block, weight, scale).astype(np.int8)
         common.declare_weight(context, block, scale, source, context.weight_spec(block).dtype, 0)
-        border = int(np.clip(np.rint(zeros.flat[0]), 0, 255))
-        attributes |= {"padding_value": border, "flatten": block.node("Flatten") is not None}
+        padding = int(border(context, block, zeros.reshape(-1)[:1])[0])
+        attributes |= {"padding_value": padding, "flatten": block.node("Flatten") is not None}
         return Layer("convolutional", block.inputs, block.outputs, constants, attributes | _geometry(block))
 
 
@@ -84,7 +90,7 @@ class SeparableConvolutional(Spiking):
     def check(self, context: CheckContext, block: Block, x: Any, **_: Any) -> bool:
         first, second = block.nodes[:2]
         if not common.is_depthwise(first) or graph.constant(second.inputs[1]) is None:
-            return context.fail("two convolutions in a row without ReLU between")
+            return context.fail("two convolutions in a row without ReLU between: train with one")
         if is_input(x, context.config):
             return context.fail(NO_INPUT)
         window, point = common.window(context, first), common.window(context, second)
@@ -92,6 +98,11 @@ class SeparableConvolutional(Spiking):
             return False
         if (point.kernel, point.stride, point.group) != (1, 1, 1):
             return context.fail("after a depthwise convolution without ReLU: only a pointwise one (1x1, stride 1)")
+        wishes = [context.config.for_layer([node.name or ""]) for node in (first, second)]
+        if len({given.get("weight_bits", given.get("bits")) for given in wishes}) > 1:
+            return context.fail(
+                "its two convolutions have weights of the same width: wish the same for both, or for none"
+            )
         return check_separable(context, window, block) and self.ends_well(context, block)
 
     def lower(self, block: Block, context: Lowering) -> Layer:
@@ -118,26 +129,32 @@ def _geometry(block: Block) -> dict[str, Any]:
 
 
 class AveragedDense(Spiking):
-    """A global average and a dense layer: the same as a pointwise convolution whose potentials are averaged."""
+    """A global average and a dense layer, or a pointwise convolution, whose potentials are averaged instead."""
 
     def pattern(self, op: Builder, x: Any, weight: Any, bias: Any, low: Any, high: Any) -> Any:
-        dense = op.Gemm(op.Flatten(op.GlobalAveragePool(x)), weight, bias)
-        return op.Relu(dense), op.Clip(dense, low, high), dense
+        average = op.GlobalAveragePool(x)
+        conv = op.Conv(average, weight, bias)
+        forms = op.Gemm(op.Flatten(average), weight, bias), op.Flatten(conv), conv
+        return tuple(form for dense in forms for form in (op.Relu(dense), op.Clip(dense, low, high), dense))
 
     def check(self, context: CheckContext, block: Block, x: Any, weight: Any, **_: Any) -> bool:
         if is_input(x, context.config):
             return context.fail(NO_INPUT)
-        weights = common.weights_of(context, weight)
-        return weights is not None and check_average(context, x) and self.ends_well(context, block)
+        weights, conv = common.weights_of(context, weight), block.node("Conv")
+        if weights is None or (conv and (graph.attribute(conv, "group", 1), *weights.shape[2:]) != (1, 1, 1)):
+            return False
+        return check_average(context, x) and self.ends_well(context, block)
 
     def lower(self, block: Block, context: Lowering) -> Layer:
         source = context.params[block.inputs[0]]
-        weight = common.fold_input_scale(block.constant("weight"), source, axis=1)[:, :, None, None]
+        weight = common.fold_input_scale(block.constant("weight"), source, axis=1)
+        weight = weight.reshape(*weight.shape[:2], 1, 1)
         limit, pixels = finest(context, block, weight, source), common.pixels(context.shape(block.inputs[0]))
         scale, constants, attributes = self.finish(block, context, limit, block.constant("bias"), pixels=pixels)
         constants["weight"] = quantize(context, block, weight, scale).astype(np.int8)
         common.declare_weight(context, block, scale, source, context.weight_spec(block).dtype, 0)
-        attributes |= {"strides": [1, 1], "pads": [0, 0, 0, 0], "gap": True, "flatten": True}
+        flat = block.node("Flatten") is not None
+        attributes |= {"strides": [1, 1], "pads": [0, 0, 0, 0], "gap": True, "flatten": flat}
         return Layer("convolutional", block.inputs, block.outputs, constants, attributes)
 
 
@@ -180,6 +197,7 @@ AKIDA1 = Target(
     kernels=akida1_kernels.KERNELS,
     weight_bits=(2, 4, 8),
     activation_bits=(1, 2, 4),
+    buffer_bits=(28, 32),  # QuantizeML's: bounds above the chip's own
     input_dtypes=("uint8",),
     host=frozenset({"Softmax", "LogSoftmax", ANY}),
     exporter="akida",
@@ -187,4 +205,5 @@ AKIDA1 = Target(
     options={"fbz": exporter.OPTION},
     config_formats={"q_config": q_config.FORMAT},
     check=sequential,
+    rewrites=rewrites1.REWRITES,
 )

@@ -33,7 +33,7 @@ from quaint_akida.limits2 import (
     check_transpose,
     check_widths,
 )
-from quaint_akida.rescaling import Rescaling, zero_point
+from quaint_akida.rescaling import Rescaling, border, zero_point
 from quaint_akida.scaling2 import Scaled
 from quaint_akida.streams2 import BufferTempConv, FrameConv
 
@@ -75,10 +75,12 @@ class Conv2D(Scaled):
             "flatten": block.node("Flatten") is not None,
         }
         attributes |= common.pool_attributes(block.node("MaxPool"), common.padding_of(node))
+        zeros = zero_point(context, block.inputs[0], weight.shape[1])
         if takes_image(block.bindings["x"], context.config):
-            zeros = zero_point(context, block.inputs[0], weight.shape[1])
-            constants["padding_value"] = np.clip(np.rint(zeros), 0, 255).astype(np.uint8)
+            constants["padding_value"] = border(context, block, zeros)
             attributes |= {"buffer_bits": 32} | widths.buffers(block, context.config, 32)
+        else:
+            border(context, block, zeros, 0)
         return Layer("conv2d", block.inputs, block.outputs, constants, attributes)
 
 

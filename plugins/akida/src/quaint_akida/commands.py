@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from quaint.cli.analyze import kernel_distribution, quantization_error
+from quaint.cli.analyze import kernel_distribution
 from quaint.cli.analyze import weights as weight_errors
 from quaint.cli.config import config as dump_config
 from quaint.cli.insert_rescaling import insert_rescaling as rescale
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from quaint.quantized import Quantized
 
 TARGETS = click.Choice(["akida1", "akida2"])
+#: What the table of errors gives shares in: SMAPE as such, saturation in per cent.
+UNITS = {"smape": 1, "saturated": 100}
 model_option = click.option("-m", "--model", type=PATH, required=True, help="The model.")
 save_option = click.option(
     "-s", "--save_name", type=PATH, help="Folder to write to; MODEL_quantized beside it if left out."
@@ -150,9 +152,12 @@ def distribution(ctx: click.Context, model: Path, logdir: Path) -> None:
 @click.option("-bs", "--batch_size", type=int, help="How many samples to measure on.")
 @click.option("-sa", "--samples", type=PATH, help="Samples; random ones if left out.")
 @json_option
+@pass_session
 @click.pass_context
 def errors(
     ctx: click.Context,
+    session: Session,
+    /,
     mode: str,
     model: Path,
     float_model: Path,
@@ -161,13 +166,32 @@ def errors(
     samples: Path | None,
 ) -> None:
     """How far a quantized model's layers are from the float model's."""
-    pair = {"model": float_model, "quantized": model, "samples": samples}
     if mode == "weight":
-        ctx.invoke(weight_errors, **pair)
-    else:
-        ctx.invoke(
-            quantization_error, **pair, cumulative=mode == "cumulative", layer=target_layer, batch_size=batch_size
-        )
+        ctx.invoke(weight_errors, model=float_model, quantized=model, samples=samples)
+        return
+
+    from quaint.report.layer_errors import Bench, layer_errors
+    from quaint.report.pairing import with_source
+    from quaint.saved import load_quantized
+
+    paired = with_source(load_quantized(model), float_model, samples)
+    bench = Bench(paired, batch_size)
+    found = [asdict(row) for row in layer_errors(bench, cumulative=mode == "cumulative", layer=target_layer)]
+    if paired.samples is not None and paired.samples.random:
+        session.warn("no samples were given: errors are measured on random ones; pass --samples")
+    session.give({"mode": mode, "samples": bench.count, "layers": found}, lambda: _show_errors(found))
+
+
+def _show_errors(rows: list[dict[str, Any]]) -> None:
+    """QuantizeML's table; a row of a target layer is a channel."""
+    from quaint.cli.console import print_table
+
+    cells = []
+    for row in rows:
+        channel = "" if row["channel"] is None else f":{row['channel']}"
+        shares = ["" if row[key] is None else f"{row[key] * unit:.3f}" for key, unit in UNITS.items()]
+        cells.append((f"{row['layer']} ({row['op']}){channel}", *shares))
+    print_table(("Layer/node", ">SMAPE", ">Saturation (%)"), cells)
 
 
 @akida.command()

@@ -76,7 +76,7 @@ def window(context: CheckContext, node: ir.Node) -> Window | None:
         context.fail("only feature maps (4 axes of known size)")
         return None
     if kernel[0] != kernel[1]:
-        context.fail(f"kernel {kernel[0]}x{kernel[1]} is not square")
+        context.fail(f"kernel {kernel[0]}x{kernel[1]} is not square: train with a square one")
         return None
     if strides[0] != strides[1]:
         context.fail(f"strides {strides[0]}x{strides[1]} differ")

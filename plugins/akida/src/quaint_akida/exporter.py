@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from quaint.errors import QuaintError
 from quaint.options import Option
+from quaint.pipeline import NOT_DEPLOYABLE
 from quaint_akida.runtime_layers1 import LAYERS, real_steps
 from quaint_akida.runtime_model import build
 
@@ -35,13 +36,13 @@ class Exporter:
             name: stem of the file's name.
 
         Raises:
-            QuaintError: QP530 or QT352, see ``runtime_model.build``, where the option ``fbz`` is ``always``.
+            QuaintError: QP530 or QT352, see ``_built``, where the option ``fbz`` is ``always``.
         """
         wish = quantized.option("fbz")
         if wish == NEVER:
             return {}
         try:
-            return {f"{name}.{quantized.target.name}.fbz": _saved(build(quantized.integer))}
+            return {f"{name}.{quantized.target.name}.fbz": _saved(_built(quantized))}
         except QuaintError:
             if wish == ALWAYS:
                 raise
@@ -62,12 +63,26 @@ class Exporter:
             )
             return
         try:
-            build(quantized.integer)
+            _built(quantized)
         except QuaintError as error:
             yield f"no .fbz was written: {error.what}" + (f"; {error.hint}" if error.hint else "")
 
 
 exporter = Exporter()
+
+
+def _built(quantized: Quantized) -> Any:
+    """The package's model, of what the chips run alone.
+
+    Raises:
+        QuaintError: QT352 for what only the simulators run, whether or not the package is there; else see
+            ``runtime_model.build``.
+    """
+    beyond = [warning for warning in quantized.warnings if warning.startswith(NOT_DEPLOYABLE)]
+    if beyond:
+        more = f" (and {len(beyond) - 1} more)" if len(beyond) > 1 else ""
+        raise QuaintError("QT352", beyond[0] + more, hint="it was made for the simulators, beyond hardware")
+    return build(quantized.integer)
 
 
 def _saved(vendor: Any) -> bytes:

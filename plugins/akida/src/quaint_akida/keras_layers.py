@@ -1,4 +1,4 @@
-"""QuantizeML's Keras layers of transformers, written out in ONNX: the forms that ``transformer`` and ``tokens`` recognize.
+"""QuantizeML's Keras layers, written out in ONNX; those of transformers in the forms that ``transformer`` and ``tokens`` know.
 
 Source: QuantizeML's documentation of these layers. They are registered under Keras' default package, ``Custom``.
 """
@@ -10,6 +10,7 @@ from math import log
 import numpy as np
 import onnx_ir as ir
 
+from quaint.errors import QuaintError
 from quaint.frontends.keras.emit import Emitter, Layer, Tensor
 from quaint.frontends.keras.offered import KerasLayer
 
@@ -117,9 +118,48 @@ def _extract_token(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:
     return Tensor(x.rank - 1 + token.ndim, last=value)
 
 
+def _depthwise_transposed(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:
+    """``same`` gives input * stride; the odd row of what is cut off goes to the end, as in TensorFlow.
+
+    QuantizeML's layer takes an activation and does not apply it: refused, since nobody can have meant that.
+    """
+    x, config, weight = (
+        inputs[0],
+        layer.config,
+        layer.weights["depthwise_kernel"],
+    )  # [rows, columns, channels, multiplier]
+    if config.get("padding") != "same" or weight.shape[3] != 1 or any(n != 1 for n in config.get("dilation_rate", ())):
+        raise layer.unsupported("padding other than same, a depth multiplier or dilation")
+    if config.get("activation") not in {None, "linear"}:
+        raise layer.unsupported("an activation, which belongs into a layer of its own,")
+    strides = [int(n) for n in config["strides"]]
+    cut = [n - stride for n, stride in zip(weight.shape[:2], strides, strict=True)]
+    begin = [max(total, 0) // 2 for total in cut]
+    settings = {
+        "strides": strides,
+        "pads": [*begin, *(max(total, 0) - first for total, first in zip(cut, begin, strict=True))],
+        "output_padding": [max(-total, 0) for total in cut],
+    }
+    operands = [emit.take(x, channels_last=layer.channels_last)]
+    operands.append(emit.constant(f"{layer.path}/depthwise_kernel", weight.transpose(2, 3, 0, 1)))
+    if "bias" in layer.weights:
+        operands.append(emit.constant(f"{layer.path}/bias", layer.weights["bias"]))
+    value = emit.node("ConvTranspose", layer.name, operands, group=weight.shape[2], **settings)
+    return emit.give(value, x.rank, channels_last=layer.channels_last)
+
+
+def _buffered(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> Tensor:  # noqa: ARG001
+    """One frame a call, and a memory between calls: no function of its input."""
+    what = f"{layer.kind} remembers frames between calls, a model here is a function of its inputs"
+    hint = "give time an axis: Conv3D over (frames, 1, 1) behind ZeroPadding3D(((frames - 1, 0), (0, 0), (0, 0)))"
+    raise QuaintError("QM150", what, where=layer.name, hint=hint)
+
+
 SHIFTMAX = KerasLayer(_shiftmax_layer)
 ATTENTION = KerasLayer(_attention)
 LAYER_MAD_NORMALIZATION = KerasLayer(_layer_mad_normalization, ("gamma", "beta"))
 CLASS_TOKEN = KerasLayer(_class_token, ("cls",))
 ADD_POSITION_EMBS = KerasLayer(_add_position_embs, ("pos_embedding",))
 EXTRACT_TOKEN = KerasLayer(_extract_token)
+DEPTHWISE_CONV2D_TRANSPOSE = KerasLayer(_depthwise_transposed, ("depthwise_kernel", "bias"))
+BUFFER_TEMP_CONV = KerasLayer(_buffered, ("kernel", "bias"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quaint import graph
+from quaint.refusals import Excess, Refusal
 from quaint_akida import common, widths
 from quaint_akida.entrance import is_input, layout_alone, signed_input_fits
 from quaint_akida.lut2 import TABLES
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from quaint.partition import Plan, Refusal
+    from quaint.partition import Plan
     from quaint.patterns import Block, CheckContext
 
 #: Largest stride of the input layer by kernel size.
@@ -128,7 +129,8 @@ def check_map(context: CheckContext, block: Block, value: ir.Value) -> bool:
     if pool is None:
         return True
     lone = "max pooling needs a convolution after it (a dense layer is none)"
-    if not common.feeds(pool.outputs[0], PROCESSED) and not context.exceed(lone):
+    followed = common.feeds(pool.outputs[0], PROCESSED) and goes_on(context, pool.outputs[0])
+    if not followed and not context.exceed(lone):
         return False
     return common.max_pool_fits(context, pool, ((2, 2), (2, 1)), "same")
 
@@ -178,18 +180,23 @@ def check_dense(context: CheckContext, block: Block, x: ir.Value) -> bool:
     return not is_input(x, context.config) or signed_input_fits(context, x)
 
 
+def goes_on(context: CheckContext, value: ir.Value) -> bool:
+    """Whether the chip runs all that reads a value."""
+    return all(user in context.claimed for user, _ in value.uses())
+
+
 def check_readers(context: CheckContext, block: Block) -> bool:
     """An Add or a Concatenate must be followed by convolutions (or by what an identity convolution does)."""
     out = block.nodes[-1].outputs[0]
     follows = {user.op_type for user, _ in out.uses()}
-    if out.is_graph_output() or not follows & PROCESSED or not follows <= PROCESSED | {"Add", "Concat"}:
+    fits = not out.is_graph_output() and follows & PROCESSED and follows <= PROCESSED | {"Add", "Concat"}
+    if not (fits and goes_on(context, out)):
         return context.exceed("must be followed by a convolution: put an identity 1x1 convolution after it")
     return True
 
 
 def check_widths(plan: Plan) -> Iterable[Refusal]:
     """Weights may not have more bits than the layer's input; narrow weights of a dense layer need a narrow or raw output."""
-    from quaint.partition import Excess
     from quaint.specs import resolve_specs, weight_spec
 
     yield from layout_alone(plan)

@@ -16,7 +16,7 @@ from quaint.integer import Layer
 from quaint.numerics import QuantParams, QuantSpec
 from quaint.patterns import Builder, Pattern
 from quaint_akida import common
-from quaint_akida.entrance import CHANNELS_LAST, entering_spec, is_input
+from quaint_akida.entrance import TO_FIRST, entering_spec, is_input
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -43,10 +43,13 @@ class Rescaling(Pattern):
         return (*(op.Transpose(form) for form in forms), *forms)
 
     def check(self, context: CheckContext, block: Block, x: Any, **bindings: Any) -> bool:  # noqa: D102
+        if any(graph.constant(value) is None for value in bindings.values()):
+            op_type = block.nodes[0].op_type
+            return context.fail(f"no layer takes the two tensors of this {op_type}: train without it")
         if not is_input(x, context.config):
             return context.fail("a scale or an offset inside the network: fold it into a layer with weights")
         transpose = block.node("Transpose")
-        if transpose is not None and graph.attribute(transpose, "perm") != CHANNELS_LAST:
+        if transpose is not None and graph.attribute(transpose, "perm") not in TO_FIRST:
             return context.fail("only from [N, H, W, C] to [N, C, H, W]")
         for name in ("scale", "offset"):
             if name in bindings and _by_channel(bindings[name], _channel_axis(block), graph.rank(x)) is None:
@@ -67,8 +70,11 @@ class Rescaling(Pattern):
         source, (scale, zero) = context.params[block.inputs[0]], exact(block, context)
         axis = 1 if scale.ndim else None
         context.refine(block.outputs[0], QuantParams(scale, source.dtype, np.rint(zero).astype(np.int64), axis))
-        if block.node("Transpose") is not None:
-            return Layer("transpose", block.inputs, block.outputs, {}, {"perm": list(CHANNELS_LAST)})
+        transpose = block.node("Transpose")
+        if transpose is not None:
+            return Layer(
+                "transpose", block.inputs, block.outputs, {}, {"perm": list(graph.attribute(transpose, "perm"))}
+            )
         size = context.shape(block.outputs[0])[1:]
         return Layer("reshape", block.inputs, block.outputs, {}, {"shape": [0, *(int(n or 0) for n in size)]})
 
@@ -99,6 +105,17 @@ def zero_point(context: Lowering, name: str, channels: int) -> Floats:
     return np.array(np.broadcast_to(exact(maker, context)[1], (channels,)))
 
 
+def border(context: Lowering, block: Block, zeros: Floats, high: int = 255) -> NDArray[np.uint8]:
+    """The integers from 0 to ``high`` nearest to zero: a first layer's border, with a warning where zero lies beyond them."""
+    nearest = np.rint(zeros)
+    found = np.clip(nearest, 0, high)
+    if any(graph.attribute(block.nodes[0], "pads")) and (found != nearest).any():
+        listed = " ".join(f"{value:g}" for value in nearest.reshape(-1))
+        what = f"its border is {f'0 to {high}' if high else 0}, where zero would be {listed}"
+        context.warnings.append(f"layer {block.name!r}: {what}: pixels at the border differ from the float model's")
+    return found.astype(np.uint8)
+
+
 def one_border(value: ir.Value) -> bool:
     """Whether zero stands for one integer in all channels of an entering value: a chip may have one border for all."""
     offset, factor = np.zeros(()), np.ones(())
@@ -122,7 +139,7 @@ def _channel_axis(block: Block) -> int:
     """Where the channels of what enters a rescaling are."""
     out = block.nodes[-1].outputs[0]
     later = any(user.op_type == "Transpose" for user, _ in out.uses())
-    return 3 if block.node("Transpose") is not None or later else 1
+    return (graph.rank(out) or 4) - 1 if block.node("Transpose") is not None or later else 1
 
 
 def _entered(value: ir.Value) -> ir.Value:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quaint import graph
+from quaint_akida.entrances import rescale_at_entrance
 from quaint_akida.forks2 import identity_behind_entrance
 from quaint_akida.limits2 import CHANNELS, PROCESSED
 from quaint_akida.rewriting import Rewrite, each, identity, map_size, put_behind, retype, window
+from quaint_akida.windows import ungroup
 from quaint_akida.windows2 import (
     average_by_convolution,
     average_in_steps,
@@ -17,7 +19,6 @@ from quaint_akida.windows2 import (
     pool_fits,
     pool_in_steps,
     split_strides,
-    ungroup,
 )
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def identity_behind(editor: GraphEditor, config: Config, node: ir.Node) -> str |
 
 
 REWRITES: tuple[Rewrite, ...] = (
+    rescale_at_entrance,
     average_by_convolution,
     average_in_steps,
     double_by_transposed,

@@ -55,10 +55,10 @@ def build(model: IntegerModel, *, edges: bool = True) -> Any:
     Raises:
         QuaintError: QP530 without the package, QT352 for what the package cannot hold.
     """
-    akida = runtime()
     chip = [layer for layer in model.layers if layer.op not in EDGE_LAYERS | MOVES]
     origin = _origins(model, chip)
     described = [_describe(layer, model) for layer in chip]
+    akida = runtime()
     vendor, made = akida.Model(), dict[str, Any]()
     for entry in _entrance(model, chip[0], described[0], origin[chip[0].inputs[0]], edges=edges):
         made[origin[chip[0].inputs[0]]] = _add(akida, vendor, entry)

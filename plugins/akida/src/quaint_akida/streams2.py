@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from quaint import graph
 from quaint.integer import Layer
 from quaint_akida import common, lut2, widths
 from quaint_akida.entrance import entering_spec, is_input, signed_input_fits, takes_image
 from quaint_akida.limits2 import check_frames, conv_limit, input_limit
-from quaint_akida.rescaling import zero_point
+from quaint_akida.rescaling import border, zero_point
 from quaint_akida.scaling2 import Scaled
 
 if TYPE_CHECKING:
@@ -61,10 +59,12 @@ class FrameConv(Scaled):
         constants, attributes = self.products(block, context, folded, source)
         attributes |= {name: list(graph.attribute(node, name)) for name in ("strides", "pads")}
         attributes["group"] = int(graph.attribute(node, "group", 1))
+        zeros = zero_point(context, block.inputs[0], weight.shape[1])
         if takes_image(block.bindings["x"], context.config):
-            zeros = zero_point(context, block.inputs[0], weight.shape[1])
-            constants["padding_value"] = np.clip(np.rint(zeros), 0, 255).astype(np.uint8)
+            constants["padding_value"] = border(context, block, zeros)
             attributes |= {"buffer_bits": 32} | widths.buffers(block, context.config, 32)
+        else:
+            border(context, block, zeros, 0)
         return Layer("conv2d", block.inputs, block.outputs, constants, attributes)
 
 

@@ -53,7 +53,7 @@ class Spiking(Pattern):
             return context.fail(f"weights have 4 bits at the most after the input layer, not {bits}")
         last = context.config.until in block.node_names or common.leaves(block.nodes[-1].outputs[0])
         if clamp_of(block) is None and not last:
-            return context.fail("has no ReLU, and is not the last layer")
+            return context.fail("has no ReLU, and is not the last layer: train with one")
         return common.clamps_at_zero(context, block)
 
     def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:  # noqa: ARG002

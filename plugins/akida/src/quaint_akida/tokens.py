@@ -12,7 +12,7 @@ from quaint.integer import Layer
 from quaint.layers.movement import Move
 from quaint.layers.sharing import Passive
 from quaint_akida import common, lut2
-from quaint_akida.entrance import is_input
+from quaint_akida.entrance import is_input, is_series
 from quaint_akida.scaling2 import Scaled
 from quaint_akida.transformer import Tokens, entering_tokens, frac_bits, only_simulated, per_tensor
 
@@ -108,8 +108,9 @@ class TokenMove(Move):
 
     def check(self, context: CheckContext, block: Block, **bound: Any) -> bool:
         ranks = graph.rank(bound["x"]), graph.rank(block.nodes[0].outputs[0])
-        if 3 not in ranks or (ranks[1] == 4 and is_input(bound["x"], context.config)):
-            return False  # a map that enters is ``ChannelsLast``'s
+        series = block.nodes[0].op_type == "Transpose" and is_series(block.nodes[0])
+        if 3 not in ranks or series or (ranks[1] == 4 and is_input(bound["x"], context.config)):
+            return False  # a map that enters is ``ChannelsLast``'s, and so is a series
         return super().check(context, block, **bound) and only_simulated(context, bound["x"])
 
 

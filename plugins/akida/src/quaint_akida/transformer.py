@@ -132,7 +132,13 @@ class Shiftmax(Tokens):
         return tuple(_shiftmax(op, x, two, ln2, axis, sum_axis))
 
     def check(self, context: CheckContext, block: Block, x: Any, two: Any, ln2: Any, **_: Any) -> bool:
-        return _is_shiftmax(context, block, two, ln2) and only_simulated(context, x)
+        if not _is_shiftmax(context, block, two, ln2):
+            return False
+        mask = block.nodes[-1].outputs[0]
+        mixes = any(user.op_type == "MatMul" for user, _ in mask.uses())
+        if mixes and (mask.is_graph_output() or graph.sole_consumer(mask) is None):
+            return context.fail("attention keeps its mask to itself: read the mask nowhere else")
+        return only_simulated(context, x)
 
     def output_spec(self, spec: QuantSpec, block: Block, context: CheckContext) -> QuantSpec | None:
         """Fractional bits of its own."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from quaint.numerics import IntType
+from quaint.refusals import Excess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from quaint.config import Config
-    from quaint.partition import Excess, Plan
+    from quaint.partition import Plan
     from quaint.patterns import Block
 
 #: Operators in a block that are neither its weights nor its activation function.
-CARRIED = frozenset({"Flatten", "MaxPool", "GlobalAveragePool"})
+CARRIED = frozenset({"Flatten", "MaxPool"})
 
 
 def output_type(block: Block, config: Config, bits: int, *, rectified: bool, last: bool = False) -> IntType:
@@ -39,10 +40,12 @@ def output_type(block: Block, config: Config, bits: int, *, rectified: bool, las
 def buffers(block: Block, config: Config, own: int = 28) -> dict[str, int]:
     """Bits of the accumulator and of what follows it, where they are fewer than the chip's ``own`` and 32.
 
-    The accumulator is that of the node with the weights; what follows (scale-out) that of the activation function.
+    The accumulator is that of the node with the weights; what follows (scale-out) that of the activation function and of
+    the average, the narrower one.
     """
     names = [node.name or "" for node in block.nodes if node.op_type not in CARRIED] or [block.name]
-    first, last = (_wished(config, name) for name in (names[0], names[-1]))
+    behind = (names[1:] or names) if "weight" in block.bindings else names
+    first, last = (_wished(config, part) for part in (names[:1], behind))
     found = {"buffer_bits": (first, own), "post_bits": (last, 32)}
     return {name: wish for name, (wish, most) in found.items() if wish is not None and wish < most}
 
@@ -52,14 +55,13 @@ def signs(dtype: IntType) -> dict[str, Any]:
     return {} if dtype.signed == (dtype.bits > 4) else {"output_signed": dtype.signed}
 
 
-def _wished(config: Config, name: str) -> int | None:
-    given: int | None = config.for_layer([name]).get("buffer_bits", config.buffer_bits)
-    return given
+def _wished(config: Config, names: Sequence[str]) -> int | None:
+    given = [config.for_layer([name]).get("buffer_bits") for name in names]
+    return min((bits for bits in given if bits is not None), default=config.buffer_bits)
 
 
 def excesses(plan: Plan) -> Iterator[Excess]:
     """Widths of layers that the hardware lacks."""
-    from quaint.partition import Excess
     from quaint.specs import resolve_specs, weight_spec
 
     target, specs = plan.target, resolve_specs(plan)

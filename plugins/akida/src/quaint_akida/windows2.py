@@ -13,6 +13,7 @@ from quaint_akida import common
 from quaint_akida.entrance import takes_image
 from quaint_akida.limits2 import GAP_PIXELS, conv_limit, input_limit
 from quaint_akida.rewriting import each, map_size, put_behind, retype, same_pads, set_lists, tap, window
+from quaint_akida.windows import LARGEST_KERNEL, broken, edges_of, growing, place_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from quaint.config import Config
     from quaint.graph import GraphEditor
 
-LARGEST_KERNEL = 7
 #: What clips below zero, so that a border of zeros never wins a max pooling behind it.
 NON_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid")
 
@@ -33,68 +33,20 @@ def _limit(config: Config, node: ir.Node, found: common.Window) -> str | None:
     return conv_limit(found, (map_size(x) or (0,))[0], depthwise=common.is_depthwise(node))
 
 
-def _broken(config: Config, node: ir.Node) -> str | None:
-    """The limit that a convolution breaks, and that another window might not; None if none."""
-    size, weight = map_size(node.inputs[0]), graph.constant(node.inputs[1])
-    kernel, strides = graph.attribute(node, "kernel_shape"), graph.attribute(node, "strides")
-    if size is None or weight is None or strides[0] != strides[1]:
-        return None
-    if kernel[0] != kernel[1]:
-        return f"kernel {kernel[0]}x{kernel[1]} is not square"
-    if any(step != 1 for step in graph.attribute(node, "dilations")):
-        return "dilation"
-    pads, group = tuple(graph.attribute(node, "pads")), graph.attribute(node, "group")
-    return _limit(config, node, common.Window(kernel[0], strides[0], pads, size[1:], group))
-
-
-def _reach(node: ir.Node) -> list[int]:
-    """Edges of the window with its dilation."""
-    kernel, dilations = graph.attribute(node, "kernel_shape"), graph.attribute(node, "dilations")
-    return [(n - 1) * step + 1 for n, step in zip(kernel, dilations, strict=True)]
-
-
-def _place(editor: GraphEditor, node: ir.Node, size: int, place: tuple[int, int], pads: tuple[int, ...]) -> None:
-    """Put the kernel into a square one of zeros."""
-    weight, reach, steps = graph.constant(node.inputs[1]), _reach(node), graph.attribute(node, "dilations")
-    assert weight is not None
-    grown = np.zeros((*weight.shape[:2], size, size), weight.dtype)
-    rows, columns = (slice(i, i + n, step) for i, n, step in zip(place, reach, steps, strict=True))
-    grown[:, :, rows, columns] = weight
-    editor.set_constant(node, 1, grown)
-    set_lists(node, kernel_shape=[size, size], dilations=[1, 1], pads=pads)
-
-
-@each("Conv")
-def grow_kernels(editor: GraphEditor, config: Config, node: ir.Node) -> str | None:
-    """Even, oblong and dilated kernels, and odd pads: a larger square kernel, zeros where the given one has nothing.
-
-    The padding grows with the kernel, so that every true weight meets the pixel that it met before.
-    """
-    reason, size = _broken(config, node), map_size(node.inputs[0])
-    if reason is None or size is None:
-        return None
-    reach, pads = _reach(node), graph.attribute(node, "pads")
-    stride, group = graph.attribute(node, "strides")[0], graph.attribute(node, "group")
-    for edge in range(max(reach), LARGEST_KERNEL + 1):
-        for i, j in itertools.product(*(range(edge - n + 1) for n in reach)):
-            around = (pads[0] + i, pads[1] + j, pads[2] + edge - reach[0] - i, pads[3] + edge - reach[1] - j)
-            if _limit(config, node, common.Window(edge, stride, around, size[1:], group)) is None:
-                _place(editor, node, edge, (i, j), around)
-                return f"{reason}; its kernel is {edge}x{edge} now, zeros added"
-    return None
+grow_kernels = growing(_limit)
 
 
 @each("Conv")
 def split_strides(editor: GraphEditor, config: Config, node: ir.Node) -> str | None:
     """A stride of 2 that its kernel cannot have: stride 1, and behind its activation a depthwise identity of stride 2."""
-    reason, size, out = _broken(config, node), map_size(node.inputs[0]), map_size(node.outputs[0])
+    reason, size, out = broken(_limit, config, node), map_size(node.inputs[0]), map_size(node.outputs[0])
     if reason is None or size is None or out is None or graph.attribute(node, "strides")[0] != 2:
         return None
     found = next(_strided(config, node, size[1:], out[1:]), None)
     if found is None:
         return None
     edge, place, taps, pads = found
-    _place(editor, node, edge, place, ((edge - 1) // 2,) * 4)
+    place_kernel(editor, node, edge, place, ((edge - 1) // 2,) * 4)
     set_lists(node, strides=[1, 1])
     follower = graph.sole_consumer(node.outputs[0])
     last = follower if follower is not None and graph.is_op(follower, "Relu", "Clip") else node
@@ -114,7 +66,7 @@ def _strided(
 
     With stride 1 and an odd kernel, padded alike on all sides, row ``2 * q + first`` of the output is row ``q`` of the given one.
     """
-    reach, given = _reach(node), graph.attribute(node, "pads")
+    reach, given = edges_of(node), graph.attribute(node, "pads")
     totals = [max(2 * (h - 1) + 3 - n, 0) for h, n in zip(out, size, strict=True)]
     for edge, upper in itertools.product(range(max(*reach, 3) | 1, LARGEST_KERNEL + 1, 2), (False, True)):
         half = (edge - 1) // 2
@@ -128,21 +80,6 @@ def _strided(
             if inside and max(taps) <= 2 and _limit(config, node, whole) is None:
                 pads = [*begins, *(t - b for t, b in zip(totals, begins, strict=True))]
                 yield edge, (place[0], place[1]), (taps[0], taps[1]), pads
-
-
-@each("Conv")
-def ungroup(editor: GraphEditor, _config: Config, node: ir.Node) -> str | None:
-    """A convolution in groups that is not depthwise: one group, zeros between the groups."""
-    group, weight = graph.attribute(node, "group", 1), graph.constant(node.inputs[1])
-    if group == 1 or weight is None or common.is_depthwise(node):
-        return None
-    filters, inner = weight.shape[0] // group, weight.shape[1]
-    whole = np.zeros((weight.shape[0], inner * group, *weight.shape[2:]), weight.dtype)
-    for i in range(group):
-        whole[i * filters : (i + 1) * filters, i * inner : (i + 1) * inner] = weight[i * filters : (i + 1) * filters]
-    editor.set_constant(node, 1, whole)
-    node.attributes["group"] = ir.AttrInt64("group", 1)
-    return f"{group} groups; one now, zeros between them"
 
 
 @each("AveragePool")

@@ -10,7 +10,7 @@ from quaint.errors import QuaintError
 from quaint.integer import Layer
 from quaint.layers.output import requantization
 from quaint.numerics import QuantParams
-from quaint.partition import Refusal
+from quaint.refusals import Refusal
 from quaint.specs import activation_spec, weight_spec
 from quaint_espdl.runtime import chip_lacking, lacking, operators
 

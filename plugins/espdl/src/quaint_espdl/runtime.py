@@ -33,6 +33,7 @@ _OTHER_CHIPS = "3.3.6"
 _BECOMES = {
     "ConvTranspose": ("InsertZeros", "Conv"),
     "GlobalMaxPool": ("MaxPool",),
+    "Cast": (),  # of truth values that leave the model: to nothing else
     **dict.fromkeys(("Expand", "ReverseSequence", "Tile"), ("Gather",)),
 }
 

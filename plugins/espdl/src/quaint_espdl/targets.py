@@ -11,6 +11,7 @@ from quaint_espdl.limits import refusals
 from quaint_espdl.names import SUMMARIES
 from quaint_espdl.options import OPTIONS
 from quaint_espdl.patterns import PATTERNS
+from quaint_espdl.rewrites import REWRITES
 
 INT8 = IntType(8, signed=True)
 INT8_BY_SHIFT = QuantSpec(INT8, ScaleKind.POWER_OF_TWO)
@@ -54,6 +55,7 @@ ESP32P4 = Target(
     options=OPTIONS,
     defaults={"quantizer": "bias-correction"},
     check=refusals,
+    rewrites=REWRITES,
 )
 
 ESP32S3 = replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from quaint_espdl.file.elements import Attribute, EspdlGraph, EspdlModel, EspdlN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from numpy.typing import NDArray
+
 _VALUES_PER_LINE = 32
+_LINES_AT_ONCE = 1 << 10
 
 
 def describe(model: EspdlModel) -> dict[str, Any]:
@@ -129,7 +133,7 @@ def _attribute(value: Attribute) -> str:
 
 
 def _value_lines(tensor: EspdlTensor) -> Iterator[str]:
-    """The values, a fixed number per line: lists of integers are what Python prints fastest."""
+    """The values, a fixed number per line."""
     values = tensor.values
     if values.dtype.kind == "f":
         items = values.astype(str).tolist()
@@ -138,9 +142,30 @@ def _value_lines(tensor: EspdlTensor) -> Iterator[str]:
         return
     integers = values.astype(np.uint8) if values.dtype.kind == "b" else values
     whole = len(integers) - len(integers) % _VALUES_PER_LINE
-    for row in (*integers[:whole].reshape(-1, _VALUES_PER_LINE).tolist(), integers[whole:].tolist()):
-        if row:
-            yield "    " + str(row)[1:-1].replace(",", "")
+    for start in range(0, whole, _VALUES_PER_LINE * _LINES_AT_ONCE):
+        part = integers[start : min(start + _VALUES_PER_LINE * _LINES_AT_ONCE, whole)]
+        yield _lines(part.reshape(-1, _VALUES_PER_LINE))
+    if whole < len(integers):
+        yield _lines(integers[None, whole:])
+
+
+def _lines(rows: NDArray[Any]) -> str:
+    """A line for each row of integers; those of few bits are looked up, since Python takes its time to print millions."""
+    if rows.dtype.itemsize > 2:
+        return "\n".join("    " + " ".join(map(str, row)) for row in rows.tolist())
+    words = _words(rows.dtype)[np.ascontiguousarray(rows).view(f"u{rows.dtype.itemsize}")].reshape(len(rows), -1)
+    starts = np.broadcast_to(np.frombuffer(b"\n   ", np.uint8), (len(rows), 4))
+    letters = np.concatenate([starts, words], axis=1)
+    text: bytes = letters[letters != 0].tobytes()
+    return text[1:].decode()
+
+
+@cache
+def _words(dtype: np.dtype[Any]) -> NDArray[np.uint8]:
+    """A space and the digits of each integer of a type, in order of their bits; zeros after them, [integers, letters]."""
+    every = np.arange(1 << 8 * dtype.itemsize).astype(f"u{dtype.itemsize}").view(dtype)
+    words = np.strings.add(b" ", every.astype("S"))
+    return words.view(np.uint8).reshape(len(every), -1)
 
 
 def _text(name: str) -> str:

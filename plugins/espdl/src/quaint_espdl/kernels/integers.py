@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 
+#: Comparison -> the relation that ``compare`` knows, and that with the operands exchanged.
+RELATIONS = {
+    "Greater": ("greater", "less"),
+    "GreaterOrEqual": ("greater_or_equal", "less_or_equal"),
+    "Less": ("less", "greater"),
+    "LessOrEqual": ("less_or_equal", "greater_or_equal"),
+    "Equal": ("equal", "equal"),
+}
+
 
 def _channel_first(k: Arithmetic[V], x: V) -> V:
     rank = len(k.shape(x))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from quaint_espdl.patterns.comparisons import Compare
 from quaint_espdl.patterns.elementwise import Activation, Add, Mul
 from quaint_espdl.patterns.matmul import MatMulTensors
 from quaint_espdl.patterns.movement import (
@@ -36,5 +37,5 @@ PATTERNS: tuple[type[Pattern], ...] = (
     RMSNormalization, LpNormalization, LayerNormalization, Softmax, Quotient,
     PRelu, WideSlope, Table, SharedClip, Mul, Activation, WrittenOut, Move, Unregistered,
     Slice, Gather, Repeat, ReverseSequence, ResizeLinear, ResizeNearest, Pad, Pixels,
-    Recurrent, MatMulTensors, GlobalMaxPool, ReduceSum, ReduceMean, ReduceMax, Reduce,
+    Recurrent, MatMulTensors, Compare, GlobalMaxPool, ReduceSum, ReduceMean, ReduceMax, Reduce,
 )  # fmt: skip

@@ -126,12 +126,10 @@ class Unregistered(Pattern):
 _NO_MODULE = "ESP-DL registers no module for it"
 _NORM = f"{_NO_MODULE}; BatchNormalization, which is folded into the layer before it, or LayerNormalization would do"
 _EINSUM = "no product of two matrices: write it as MatMul, Transpose and Reshape"
-_TRUTH = "gives truth values, which no layer of the chip takes in: end before it with --until"
 REASONS = {
     **dict.fromkeys(("Max", "Min"), f"{_NO_MODULE}; with one constant for all it would be a Clip"),
     **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), _NORM),
     "RNN": f"{_NO_MODULE}; it has GRU and LSTM",
     "Einsum": _EINSUM,
     **dict.fromkeys(("And", "Or", "Xor", "Not", "Where"), _NO_MODULE),
-    **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"), _TRUTH),
 }

@@ -11,6 +11,7 @@ from quaint.simulators.exact import Exact
 from quaint_espdl.file.elements import DataType
 from quaint_espdl.kernels.floats import BINARY, quantized
 from quaint_espdl.kernels.functions import FUNCTIONS
+from quaint_espdl.kernels.integers import RELATIONS
 from quaint_espdl.reading.products import prelu
 from quaint_espdl.reading.view import Edge, Node, Unsupported
 
@@ -92,16 +93,6 @@ def in_reals(node: Node) -> Layer:
     narrow = all(edge.dtype is DataType.INT8 for edge in (node.input(0), node.input(1)))
     op = "RealPow" if node.op_type == "Pow" and not narrow else node.op_type
     return node.layer(op, *variables, **scales, **options, **node.float_stage())
-
-
-#: Comparison -> its kernel's relation, and that with the operands exchanged.
-RELATIONS = {
-    "Greater": ("greater", "less"),
-    "GreaterOrEqual": ("greater_or_equal", "less_or_equal"),
-    "Less": ("less", "greater"),
-    "LessOrEqual": ("less_or_equal", "greater_or_equal"),
-    "Equal": ("equal", "equal"),
-}
 
 
 def compare(node: Node) -> Layer:

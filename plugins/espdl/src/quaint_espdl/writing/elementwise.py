@@ -36,6 +36,13 @@ def multiply(writer: GraphWriter, layer: Layer) -> None:
     writer.node("Mul", layer.name, sources, (output,), writer.params(layer.outputs[0]))
 
 
+def compare(writer: GraphWriter, layer: Layer) -> None:
+    """Truth values, which have a type of their own; a constant comes second."""
+    sources, output, _ = together(writer, layer)
+    operator = "".join(word.capitalize() for word in layer.attributes["relation"].split("_"))
+    writer.node(operator, layer.name, sources, (output,), writer.params(layer.inputs[0]))
+
+
 def prelu(writer: GraphWriter, layer: Layer) -> None:
     """A slope for each channel, channel last."""
     layout = channel_last(len(writer.shape(layer.inputs[0])))

@@ -121,6 +121,8 @@ def _write_last(writer: GraphWriter, model: IntegerModel) -> Iterator[str]:
             position = layout.index(axis % len(layout))
             writer.node(node.op_type, node.name, (source,), (output,), writer.params(tensor), axis=position)
             kept.append(node.output[0])
+    places = {name: place for place, name in enumerate(model.outputs)}
+    kept.sort(key=lambda name: places.get(name, len(places)))  # outputs of the model as it has them, then the others
     return iter(dict.fromkeys(leaving.get(name, name) for name in kept))
 
 
@@ -144,5 +146,5 @@ def _vectors(writer: GraphWriter, values: Arrays) -> Iterator[EspdlTensor]:
     """Test vectors in the file's layout."""
     for tensor, array in values.items():
         info: ValueInfo = writer.variables[writer.declared(tensor)]
-        moved = np.ascontiguousarray(array.transpose(writer.layout(tensor)))
+        moved = np.ascontiguousarray(array.transpose(writer.layout(tensor)), info.dtype.numpy)
         yield EspdlTensor.from_array(info.name, moved, info.exponents)

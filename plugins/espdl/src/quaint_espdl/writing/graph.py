@@ -148,7 +148,8 @@ class GraphWriter:
         self.variables[name] = ValueInfo(name, dims, dtype or self._dtype(tensor), exponents)
 
     def _dtype(self, tensor: str) -> DataType:
-        return DataType.of(self.params(tensor).dtype.storage)
+        integers = self.params(tensor).dtype
+        return DataType.BOOL if integers.bits == 1 else DataType.of(integers.storage)
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -167,7 +168,7 @@ SPATIAL = frozenset(
 )
 #: Layers that work on single elements or along axes: any layout, the same at both ends.
 POINTWISE = frozenset({"requantize", "clip", "lookup", "WideLookup", "add", "multiply", "concat", "take", "pad"})
-POINTWISE |= frozenset({"Softmax", "LogSoftmax", "LpNormalization", "Div", "Mod", "Pow"})
+POINTWISE |= frozenset({"Softmax", "LogSoftmax", "LpNormalization", "Div", "Mod", "Pow", "Compare"})
 
 
 def wanted_channel_last(layers: Sequence[Layer]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quaint_espdl.writing.elementwise import add, clip, lookup, multiply, prelu, requantize, wide_lookup
+from quaint_espdl.writing.elementwise import add, clip, compare, lookup, multiply, prelu, requantize, wide_lookup
 from quaint_espdl.writing.matmul import matmul
 from quaint_espdl.writing.movement import concat, reshape, transpose
 from quaint_espdl.writing.normalization import lp_norm, norm, quotient, softmax
@@ -35,5 +35,6 @@ WRITERS: dict[str, Callable[[GraphWriter, Layer], None]] = {
     **dict.fromkeys(("GRU", "LSTM"), recurrent),
     **dict.fromkeys(("Div", "Mod", "Pow"), quotient),
     "WideLookup": wide_lookup,
+    "Compare": compare,
     "ResizeLinear": resize_linear,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a layer costs, counted on the float model."""
+"""Multiply-accumulates, counted on the float model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from quaint import graph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Iterable
 
     import onnx_ir as ir
 
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def macs_of(model: ir.Model, nodes: Sequence[str]) -> int:
-    """Multiply-accumulates for one sample of the nodes with these names; biases and activations are not counted."""
-    return sum(_macs(node) for node in model.graph if node.name in nodes)
+def macs_of(model: ir.Model, names: Container[str | None]) -> int:
+    """Multiply-accumulates for one sample of the nodes with these names."""
+    return macs(node for node in model.graph if node.name in names)
+
+
+def macs(nodes: Iterable[ir.Node]) -> int:
+    """Multiply-accumulates of nodes for one sample; biases and activations are not counted."""
+    return sum(map(_macs, nodes))
 
 
 def _macs(node: ir.Node) -> int:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from quaint.report.costs import macs_of
+from quaint.macs import macs_of
 
 if TYPE_CHECKING:
     from pathlib import Path
