@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import IO
+
+import numpy as np
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "examples" / "digits"
+
+
+def write_samples(stream: IO[bytes], shape: tuple[int, ...], bound: float) -> None:
+    """An ``.npy`` of random float32 values between ``-bound`` and ``bound``, written a sample at a time.
+
+    The peak of a process begins with that of the one that starts it, which is therefore kept small.
+    """
+    random = np.random.default_rng(0)
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    for _ in range(shape[0]):
+        stream.write(random.uniform(-bound, bound, shape[1:]).astype("<f4").tobytes())
 
 
 def installed() -> dict[str, str]:

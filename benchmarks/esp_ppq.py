@@ -14,9 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from benchmarks.data import ROOT, installed, real_model
+from benchmarks.data import ROOT, installed, real_model, write_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +34,8 @@ def measure() -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as folder:
         samples = Path(folder) / "samples.npy"
-        np.save(samples, np.random.default_rng(0).uniform(-2, 2, (SAMPLES, 3, 224, 224)).astype(np.float32))
+        with samples.open("wb") as stream:
+            write_samples(stream, (SAMPLES, 3, 224, 224), 2)
         runs = [_run(sys.executable, "ours.py", model, samples, Path(folder) / "ours") for _ in range(RUNS)]
         ours = {what: statistics.median(run[what] for run in runs) for what in LIMITS}
         theirs = _run(peer, "peer_esp_ppq.py", model, samples, Path(folder) / "theirs")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def files(quantized: Quantized) -> dict[str, bytes]:
-    return build(quantized, "digits")
+    return build(quantized, "digits").files
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 
 from quaint import graph
 from quaint.errors import QuaintError
-from quaint.needs import Needs
+from quaint.needs import SAMPLES, Needs
 from quaint.numerics import ScaleKind
 from quaint.plugins import registry
 from quaint.probes import Probes, is_reducible
@@ -45,6 +45,7 @@ def calibrate(
     specs: Mapping[str, QuantSpec | None],
     batches: Callable[[], Iterable[Mapping[str, NDArray[Any]]]],
     epochs: int = 1,
+    samples: int = SAMPLES,
 ) -> dict[str, Range]:
     """Run the float model over the samples, observing every edge, and what patterns ask for besides, as its spec says.
 
@@ -53,6 +54,7 @@ def calibrate(
         specs: spec of each edge; a tensor whose spec is None is observed too, by its largest values.
         batches: gives a new iteration over batches: input name -> array.
         epochs: how often to go through them.
+        samples: how many there are: of many, a smaller part of each is looked at.
 
     Raises:
         QuaintError: QC205 where the float model gives NaN or Inf, naming the first such tensor; QU103 for an unknown observer.
@@ -60,7 +62,7 @@ def calibrate(
     observers = {name: _observer(specs[name]) for name in plan.edges if not plan.is_cut_off(name)}
     observers |= {name: _observer(spec) for name, spec in _inner_specs(plan)}
     needs = {name: _needs(observer, plan.values[name]) for name, observer in observers.items()}
-    probes = Probes(plan.model, needs, max(1, (os.cpu_count() or 1) // RUNS))
+    probes = Probes(plan.model, needs, samples, threads=max(1, (os.cpu_count() or 1) // RUNS))
     size = max(1, CHUNK_BYTES // sum(graph.sample_bytes(plan.values[name]) for name in observers))
     with ThreadPoolExecutor(RUNS) as pool:
         for _ in range(epochs):

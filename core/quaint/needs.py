@@ -12,9 +12,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-ENOUGH = 1 << 11  # values of one sample: more of them say nothing new about how they are distributed
-LEAST = 32  # of them in each channel, where channels count on their own
-ROWS = 8  # and columns of an image that are met at the least
+#: Values of all samples together: more of them say nothing new about how they are distributed. And of one sample at the least.
+ENOUGH, LEAST = 1 << 19, 1 << 11
+#: The same for each channel, where channels count on their own.
+CHANNEL_ENOUGH, CHANNEL_LEAST = 1 << 13, 1 << 5
+#: Samples where nobody says how many there are.
+SAMPLES = 64
+#: Rows and columns of an image that are met at the least.
+ROWS = 8
 
 
 class Needs(Enum):
@@ -58,17 +63,17 @@ class Thinning:
     stride: int
 
     @classmethod
-    def of(cls, sizes: Sequence[int], *, by_channel: bool) -> Self:
-        """For samples of these sizes, ``ENOUGH`` or about that many values of each.
+    def of(cls, sizes: Sequence[int], *, by_channel: bool, samples: int = SAMPLES) -> Self:
+        """For so many samples of these sizes: about as many values as are enough.
 
         Args:
             sizes: of a sample's axes, channels first.
-            by_channel: these are to be the values of all channels together, but ``LEAST`` of each.
+            by_channel: enough of each channel, not of all together.
+            samples: how many there are.
         """
-        if by_channel:
-            rest, enough = sizes[1:], max(ENOUGH // max(sizes[0], 1), LEAST)
-        else:
-            rest, enough = sizes, ENOUGH
+        rest = sizes[1:] if by_channel else sizes
+        total, least = (CHANNEL_ENOUGH, CHANNEL_LEAST) if by_channel else (ENOUGH, LEAST)
+        enough = max(total // max(samples, 1), least)
         size = math.prod(rest)
         image = max(min(*(n // ROWS for n in sizes[1:]), math.isqrt(size // enough)), 1) if len(sizes) == 3 else 1
         left = size if image == 1 else math.prod(rest[:-2]) * math.prod(-(-n // image) for n in rest[-2:])
@@ -84,5 +89,5 @@ class Thinning:
 
 def _coprime(near: int, size: int) -> int:
     """The number nearest to ``near`` that has no divisor in common with ``size``."""
-    found = (n for away in range(near) for n in (near - away, near + away) if math.gcd(n, size) == 1)
+    found = (n for away in range(near) for n in (near + away, near - away) if math.gcd(n, size) == 1)
     return next(found, 1)

@@ -124,7 +124,7 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
         quantizer.prepare(plan, next(samples.batches(PREPARING)))
     source = plan.model.clone()  # what errors are measured against, whatever choosing does to the biases
     with stage("calibrate"):
-        ranges = calibrate(plan, specs, lambda: batches(samples, size, stage.step), config.epochs or 1)
+        ranges = calibrate(plan, specs, lambda: batches(samples, size, stage.step), config.epochs or 1, len(samples))
         give_back()
     with stage("choose"):
         params = quantizer.choose(plan, specs, ranges)

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from quaint import graph
 from quaint.floatmodel import FloatModel
 from quaint.graph import GraphEditor
-from quaint.needs import ROWS, Needs, Thinning
+from quaint.needs import ROWS, SAMPLES, Needs, Thinning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,13 +34,16 @@ class Probes:
     Args:
         model: canonical; not changed.
         needs: what of each tensor, in order of execution; all values also where one cannot be reduced.
+        samples: how many there are, for how much of each is enough.
         threads: of onnxruntime for one call of ``run``; its own choice if None.
 
     Raises:
         QuaintError: QM161 where onnxruntime cannot run the model; also from ``run``.
     """
 
-    def __init__(self, model: ir.Model, needs: Mapping[str, Needs], threads: int | None = None) -> None:
+    def __init__(
+        self, model: ir.Model, needs: Mapping[str, Needs], samples: int = SAMPLES, threads: int | None = None
+    ) -> None:
         probed = model.clone()
         editor = GraphEditor(probed)
         values = {value.name: value for value in editor.all_values()}
@@ -48,7 +51,7 @@ class Probes:
         self._outputs: dict[str, list[str]] = {}
         # onnxruntime goes back from the last node without readers: so it reduces a tensor before it computes later ones
         for name, need in reversed(tuple(needs.items())):
-            made = [values[name]] if need is Needs.VALUES else _Reducer(editor, values[name], need).reduce()
+            made = [values[name]] if need is Needs.VALUES else _Reducer(editor, values[name], need, samples).reduce()
             self._outputs[name] = [value.name or "" for value in made]
         self._model = FloatModel(probed, [name for made in self._outputs.values() for name in made], threads)
 
@@ -98,8 +101,8 @@ class _Reducer:
     layout that its convolutions have: nothing is reordered for it.
     """
 
-    def __init__(self, editor: GraphEditor, value: ir.Value, need: Needs) -> None:
-        self._editor, self._value, self._need = editor, value, need
+    def __init__(self, editor: GraphEditor, value: ir.Value, need: Needs, samples: int) -> None:
+        self._editor, self._value, self._need, self._samples = editor, value, need, samples
         self._sizes = tuple(int(n) for n in (graph.dims(value) or ())[1:] if isinstance(n, int))
         kept = [0, 0] if need.by_channel else [0]
         self._last = len(kept)
@@ -128,7 +131,7 @@ class _Reducer:
         return self._add("Mul", self._add("ReduceSum", values, self._axis), zero)
 
     def _part(self) -> ir.Value:
-        thinning = Thinning.of(self._sizes, by_channel=self._need.by_channel)
+        thinning = Thinning.of(self._sizes, by_channel=self._need.by_channel, samples=self._samples)
         image = self._value
         if thinning.image > 1:
             image = self._add("MaxPool", image, kernel_shape=[1, 1], strides=[thinning.image] * 2)

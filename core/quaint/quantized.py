@@ -217,13 +217,16 @@ class Quantized:
 
         return analyze(self, x)
 
-    def export(self, folder: str | Path, name: str | None = None, *, force: bool = False) -> list[str]:
+    def export(
+        self, folder: str | Path, name: str | None = None, *, force: bool = False, analysis: bool = True
+    ) -> list[str]:
         """Write what is deployed, the report and the manifest into a folder, all of it or nothing.
 
         Args:
             folder: made where it is missing.
             name: stem of the files' names; the model's name if None.
             force: replace files of the same names.
+            analysis: compare with the float model for the report.
 
         Returns:
             Names of the files.
@@ -234,7 +237,7 @@ class Quantized:
         from quaint.files import OutputFolder
         from quaint.report.build import build, safe_name
 
-        files = build(self, safe_name(name or self.integer.name))
+        files = build(self, safe_name(name or self.integer.name), analysis=analysis).files
         with OutputFolder(folder, force=force) as out:
             out.declare(list(files), sum(map(len, files.values())))
             for file, content in files.items():

@@ -64,7 +64,8 @@ class Target:
         simulated: the widths of each of these (by name) where the wishes may go beyond the hardware.
         input_dtypes: integers that may enter, by name.
         host: ONNX operators that may run in float on the host after the chip's last layer without a word; with ``ANY`` among
-            them every other one may too, with a warning. Anything else that the chip lacks is refused.
+            them every other one may too, with a warning, unless it is broken limits that leave most of the work to the host.
+            Anything else that the chip lacks is refused.
         exporter: name of the exporter that writes its files; None if the saved ONNX model is all.
         limits: the chip's limits, for its patterns.
         defaults: configuration where it differs from core's.

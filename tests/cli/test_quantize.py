@@ -42,10 +42,25 @@ def test_json(run_json: Callable[..., dict[str, Any]], digits: Path, tmp_path: P
     assert document["layers"][0]["name"] == "conv1"
     assert document["layers"][0]["bits"] == "4/8"
     assert document["unsupported"] == []
-    assert {"load", "calibrate", "lower", "analyze", "export"} <= set(document["seconds"])
+    assert {"load", "calibrate", "lower", "export"} <= set(document["seconds"])
+    assert document["layers"][0]["noise"] > 0
     assert document["peak_memory_bytes"] > 1 << 20
     assert document["warnings"] == []
     assert document["config"] == {"weight_bits": 4}
+
+
+def test_no_analysis(
+    run_json: Callable[..., dict[str, Any]], run: Callable[..., Result], digits: Path, tmp_path: Path
+) -> None:
+    args = ("quantize", digits / "digits.onnx", "--target", "demo8", "--samples", digits / "calibration.npz")
+    measured, document = run_json(*args), run_json(*args, "--no-analysis", "--output", tmp_path / "out")
+    assert "analyze" in measured["seconds"]
+    assert document["agreement"] is None
+    assert document["outputs"] == {}
+    for with_error, without in zip(measured["layers"], document["layers"], strict=True):
+        assert without == with_error | {"noise": None, "saturated": None}
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == FILES
+    assert "noise at" not in run(*args, "--no-analysis").stdout
 
 
 def test_the_folder_holds_what_the_manifest_says(run: Callable[..., Result], digits: Path, tmp_path: Path) -> None:

@@ -44,18 +44,18 @@ def test_safe_name(name: str, safe: str) -> None:
 
 
 def test_files(quantized: Quantized, digits: Path) -> None:
-    files = build(quantized, "net", model_file=digits / "digits.onnx")
+    files = build(quantized, "net", model_file=digits / "digits.onnx").files
     assert sorted(files) == sorted(expected_files("net", quantized.target))
     manifest = json.loads(files["manifest.json"])
     assert manifest["files"] == {
         name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files) if name != "manifest.json"
     }
     assert manifest["plugin"] is None
-    assert files == build(quantized, "net", model_file=digits / "digits.onnx")
+    assert files == build(quantized, "net", model_file=digits / "digits.onnx").files
 
 
 def test_golden_vectors_are_the_chips_integers(quantized: Quantized, digits: Path) -> None:
-    manifest = json.loads(build(quantized, "net")["manifest.json"])
+    manifest = json.loads(build(quantized, "net").files["manifest.json"])
     entering, leaving = manifest["golden"]["inputs"], manifest["golden"]["outputs"]
     assert list(entering) == ["input_int"]
     with np.load(digits / "calibration.npz") as samples:
@@ -67,9 +67,10 @@ def test_golden_vectors_are_the_chips_integers(quantized: Quantized, digits: Pat
 
 
 def test_what_was_loaded_from_a_file_has_no_report(quantized: Quantized) -> None:
-    files = build(replace(quantized, samples=None, source=None), "net")
+    files, report = build(replace(quantized, samples=None, source=None), "net")
     assert sorted(files) == ["manifest.json", "net.demo8.onnx"]
     assert json.loads(files["manifest.json"])["golden"] is None
+    assert report is None
 
 
 def test_export(quantized: Quantized, tmp_path: Path) -> None:

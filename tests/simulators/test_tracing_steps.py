@@ -38,7 +38,10 @@ def scalings(draw: st.DrawFn) -> Callable[..., Any]:
     bounds = draw(st.none() | st.tuples(vectors(-(1 << 16), 0), vectors(0, 1 << 17)) | st.just((0, 1 << 14)))
     mantissa = draw(vectors(1, draw(st.sampled_from([15, 255, 1 << 12, 1 << 20]))))
     shift, rounding = draw(vectors(-3, draw(st.sampled_from([12, 18, 26, 34])))), draw(st.sampled_from(Rounding))
-    after, offset = draw(st.sampled_from([0, 0, 77, -(1 << 12)])), draw(st.sampled_from([0, 0, -128, 3000]))
+    after, offset = (
+        draw(st.sampled_from([0, 0, 77, -(1 << 12)])),
+        draw(st.sampled_from([0, -128, 1000]) | vectors(-5, 5)),
+    )
     low, high = draw(st.sampled_from([(-128, 127), (0, 127), (0, 255), (0, 15), (-8, 7), (None, 127), (-1024, 1023)]))
 
     def kernel(k: Any, x: Any) -> Any:
@@ -46,7 +49,7 @@ def scalings(draw: st.DrawFn) -> Callable[..., Any]:
         if bounds is not None:
             sums = k.clip(sums, *bounds, axis=1)
         product = k.add(k.multiply(sums, mantissa, axis=1), after)
-        return k.clip(k.add(k.shift_right(product, shift, rounding, axis=1), offset), low, high)
+        return k.clip(k.add(k.shift_right(product, shift, rounding, axis=1), offset, axis=1), low, high)
 
     return kernel
 

@@ -101,7 +101,7 @@ def _write(folder: OutputFolder, found: Comparison, model: Path) -> None:
     folder.write("comparison.json", (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
     for row in found.rows:
         if row.quantized is not None:
-            for file, content in build(row.quantized, safe_name(model.stem), model_file=model).items():
+            for file, content in build(row.quantized, safe_name(model.stem), model_file=model).files.items():
                 folder.write(f"{row.target}/{file}", content)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,6 +39,12 @@ SHOWN_LAYERS = 40
 @click.option("--output", type=PATH, metavar="DIR", help="Folder to write to; without it nothing is written.")
 @layout_option
 @force_option
+@click.option(
+    "--analysis/--no-analysis",
+    default=True,
+    show_default=True,
+    help="Compare the result with the float model: takes as long as running some samples.",
+)
 @config_options
 @json_option
 @pass_session
@@ -52,6 +57,7 @@ def quantize(
     output: Path | None,
     layout: str | None,
     force: bool,
+    analysis: bool,
     **wishes: Any,
 ) -> None:
     """Quantize MODEL, a float model in a file, for a target."""
@@ -65,10 +71,10 @@ def quantize(
     from quaint.files import OutputFolder
     from quaint.report import analyze
     from quaint.report.build import build, expected_files, safe_name
-    from quaint.report.cost import cost
 
     name = safe_name(model.stem)
     files: Mapping[str, bytes] = {}
+    report: Report | None = None
     with ExitStack() as stack:
         stages = stack.enter_context(progress())
         folder = None
@@ -77,15 +83,15 @@ def quantize(
             folder = stack.enter_context(OutputFolder(output, force=force, protect=protect))
             folder.declare(expected_files(name, chip))
         quantized = pipeline.quantize(model, chip, samples, config, layout=layout, stages=stages)
-        with stages("analyze"):
-            report = analyze(quantized, quantized.samples)
         if folder is not None:
             with stages("export"):
-                files = build(quantized, name, model_file=model, report=report)
+                files, report = build(quantized, name, model_file=model, analysis=analysis)
                 folder.declare(list(files), sum(map(len, files.values())))
                 for file, content in files.items():
                     folder.write(file, content)
-                report = replace(report, cost=cost(quantized, files))
+        if report is None:
+            with stages("analyze"):
+                report = analyze(quantized, quantized.samples if analysis else None)
     for warning in quantized.warnings:
         session.warn(warning)
     written = [str(output / file) for file in files] if output is not None else []
@@ -131,7 +137,8 @@ def _show(report: Report, written: Sequence[str], seconds: Mapping[str, float], 
         print_table(("on the host, in float", "operation", "why"), host)
     ends = [f"noise at {name} {noise(value)}" for name, value in report.outputs.items()]
     same = [] if report.agreement is None else [f"same class as float {percent(report.agreement)}"]
-    print_lines(", ".join([*ends, *same]) + f" of {report.samples} samples" * bool(same))
+    if ends:
+        print_lines(", ".join([*ends, *same]) + f" of {report.samples} samples" * bool(same))
     print_lines(cost_line(report.cost))
     print_lines(*(f"wrote {path}" for path in written))
     slowest = max(seconds, key=lambda stage: seconds[stage])

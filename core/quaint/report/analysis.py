@@ -35,13 +35,13 @@ def analyze(quantized: Quantized, samples: Any) -> Report:
 
     Args:
         quantized: the model; without its float source (one that was loaded from a file) there are no errors in the report.
-        samples: ``Samples``, an array for a model of one input, or input name -> array; real values.
+        samples: ``Samples``, an array for a model of one input, or input name -> array; real values. None: no errors either.
 
     Raises:
         QuaintError: QC212 for wrong input names.
     """
     measured = _Measured(quantized)
-    for batch in _batches(quantized, samples):
+    for batch in () if samples is None else _batches(quantized, samples):
         measured.add(batch)
     calibration = quantized.calibration
     return Report(

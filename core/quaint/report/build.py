@@ -9,7 +9,7 @@ import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -46,29 +46,34 @@ def safe_name(name: str) -> str:
     return kept or "model"
 
 
-def build(
-    quantized: Quantized, name: str, *, model_file: Path | None = None, report: Report | None = None
-) -> dict[str, bytes]:
+class Built(NamedTuple):
+    """The files by name, and the report among them; no report where there are no samples."""
+
+    files: dict[str, bytes]
+    report: Report | None
+
+
+def build(quantized: Quantized, name: str, *, model_file: Path | None = None, analysis: bool = True) -> Built:
     """The files; the same bytes for the same inputs.
 
     Args:
         quantized: the model; where it was loaded from a file there are no samples, hence no report and no golden vectors.
         name: stem of the files' names.
         model_file: the float model's file, for its hash.
-        report: of this model, if there is one already.
+        analysis: compare the model with its float source for the report.
     """
+    report = None
     with ThreadPoolExecutor(1) as pool:  # onnxruntime measures while Python writes
-        wanted = report is None and quantized.samples is not None
-        measured = pool.submit(analyze, quantized, quantized.samples) if wanted else None
+        measured = pool.submit(analyze, quantized, quantized.samples if analysis else None)
         files = quantized.files(name)
-        report = measured.result() if measured else report
+        measuring = measured.result()
     for remark in remarks(quantized, files):
         warnings.warn(remark, QuaintWarning, stacklevel=2)
-    if quantized.samples is not None and report is not None:
-        report = replace(report, cost=cost(quantized, files))
+    if quantized.samples is not None:
+        report = replace(measuring, cost=cost(quantized, files))
         files |= {"report.json": report.to_json(), "report.html": report.to_html()}
     facts = manifest(quantized, files, model_file)
-    return files | {"manifest.json": seal(facts)}
+    return Built(files | {"manifest.json": seal(facts)}, report)
 
 
 def remarks(quantized: Quantized, files: Mapping[str, bytes]) -> Sequence[str]:

@@ -1,7 +1,8 @@
 """Integer models as stock ONNX graphs in onnxruntime: the same integers as the reference, and far faster.
 
-Tensors between layers stay in float32 (whole numbers), which onnxruntime convolves fastest; see ``tracing_products`` and
-``tracing_rounding`` for why that is exact. Layers that have no exact form in ONNX run on the reference, one by one.
+Tensors between layers stay in float32 (whole numbers), which onnxruntime convolves fastest; see ``tracing_products``,
+``tracing_rounding`` and ``tracing_steps`` for why that is exact. Layers that have no exact form in ONNX run on the reference,
+one by one.
 
 Reals inside a kernel are computed by the operators that IEEE 754 defines to the last bit (see ``tracing_reals``); sessions do
 not flush denormals to zero, which is onnxruntime's default.
@@ -85,7 +86,7 @@ class Segment:
     @property
     def largest(self) -> int | None:
         """Elements of the largest tensor of one sample; None where not every tensor begins with the batch."""
-        shapes = [self._model.shapes[name] for name in (*self.inputs, *self.made)]
+        shapes = [value.shape for value in self._values.values()]
         if any(shape[:1] != (None,) or None in shape[1:] for shape in shapes):
             return None
         return max(math.prod(size for size in shape[1:] if size is not None) for shape in shapes)

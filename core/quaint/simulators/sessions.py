@@ -57,7 +57,8 @@ class Session:
             return list(session.run(None, {name: array[start : start + size] for name, array in feeds.items()}))
 
         with ThreadPoolExecutor(min(self._slices, len(starts))) as pool:
-            return [np.concatenate(parts) for parts in zip(*pool.map(part, starts), strict=True)]
+            outputs = [*zip(*pool.map(part, starts), strict=True)]
+        return [np.concatenate(outputs.pop(0)) for _ in range(len(outputs))]  # no output is held twice but for one
 
     def _make(self, threads: int) -> ort.InferenceSession:
         options = ort.SessionOptions()

@@ -183,6 +183,10 @@ class Graph:
             self._factors[name] = tensor.name, factor.astype(np.float64)
         return Tensor(name, tensor.kind)
 
+    def takes_scale(self, tensor: Tensor, bits: Array) -> bool:
+        """Whether ``scaled_down`` scales a factor instead of ``tensor``, which nothing could move then."""
+        return tensor.name in self._factors and id(bits) not in self._given
+
     def scaled_down(self, tensor: Tensor, bits: Array) -> Tensor:
         """``tensor * 2**-bits`` in a float kind."""
         if id(bits) not in self._given:

@@ -58,10 +58,20 @@ def round_real(graph: Graph, x: Tensor, rounding: Rounding) -> Tensor:
         case Rounding.HALF_UP:
             name = _half_up(graph, x.name, x.kind)
         case Rounding.HALF_AWAY:
-            name = graph.node("Mul", _half_up(graph, graph.node("Abs", x.name), x.kind), graph.node("Sign", x.name))
+            name = graph.node("Mul", _half_away(graph, graph.node("Abs", x.name), x.kind), graph.node("Sign", x.name))
         case _:
             name = graph.node(OPERATORS[rounding], x.name)
     return Tensor(name, x.kind)
+
+
+def _half_away(graph: Graph, name: str, kind: Kind) -> str:
+    """Of numbers that are not negative: the floor of the sum with the number before a half.
+
+    That sum is below the next whole number where the fraction is less than a half, for it then lies a unit in the last place
+    or more below; and where it is a half, the sum is nearest to the whole number, or as near and that is even.
+    """
+    half = graph.constant(np.nextafter(np.asarray(0.5, kind.dtype), kind.dtype.type(0)))
+    return graph.node("Floor", graph.node("Add", name, half))
 
 
 def _half_up(graph: Graph, name: str, kind: Kind) -> str:

@@ -97,7 +97,8 @@ def _stepwise(graph: Graph, x: Traced, source: Source) -> Tensor:
     """The rounded value, an operator for each step."""
     step, kind, needed = whole(2**x.bits), _sum_kind(x), x.source.interval.limit + limit(x.bias)
     value = source.tensor(graph, kind)
-    value = graph.fenced(value) if isinstance(source, Existing) else value
+    direct = graph.takes_scale(value, x.bits) and value.kind.limit >= kind.limit and not x.bias.any()
+    value = graph.fenced(value) if isinstance(source, Existing) and not direct else value
     value = value if value.kind.limit >= kind.limit else graph.converted(value, kind)
     if x.bias.any():
         value = Tensor(graph.node("Add", value.name, graph.whole(x.bias, value.kind)), value.kind)

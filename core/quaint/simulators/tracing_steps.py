@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 #: Steps of a result: integers of 8 bits have fewer. Of far more, float32 hardly ever gets all right, and trying takes long.
 MOST_STEPS = 1 << 8
-#: Real numbers below 2**12 in magnitude that are multiples of 2**-40 are exact in float64; two more places are of the offset.
-_LARGEST, _MOST_BITS = 1 << 12, 38
+#: Results and levels; so the line is right in float64 up to 2**12, with 40 places, of which two are of the offset alone.
+_LARGEST, _MOST_BITS = 1 << 10, 38
 #: Where the offset is tried, in units of the product's last place, and next to which whole number: ties go to even.
 _TRIALS = [(0.5, 0), (0.75, 1), (0.75, 0), (1.5, 0), (0.5, 1), (-0.5, 0)]
 
@@ -152,9 +152,9 @@ class Line:
         return right
 
     def _values(self, sums: Ints) -> Iterator[NDArray[np.float32]]:
-        """Without ``level``: of a multiplication and an addition, and of both in one, which float64 has exactly.
+        """Without ``level``: of a multiplication and an addition, and of both in one.
 
-        Not so past ``_LARGEST``, where both lie beyond all results.
+        Those float64 has exactly below 2**12; past that, what it has lies beyond all results too.
         """
         distance = sums - self.origin
         yield np.rint(distance.astype(np.float32) * self.slope + self.offset)
@@ -191,9 +191,9 @@ def by_steps(graph: Graph, x: Traced, source: Multiple) -> Tensor | None:
 
 def _small(x: Traced, source: Multiple, results: Interval) -> bool:
     """Whether all is computed exactly that the proof takes, and soon."""
-    few = int(results.high[0]) - int(results.low[0]) <= MOST_STEPS and results.limit < _LARGEST // 2
+    few = int(results.high[0]) - int(results.low[0]) <= MOST_STEPS and results.limit < _LARGEST
     places = limit(x.bits) <= _MOST_BITS and limit(x.offset) < REACH // 2
-    alike = all(bound is None or bound.size == 1 for bound in (x.limits.low, x.limits.high))
+    alike = all(bound is None or bound.size == 1 for bound in (x.limits.low, x.limits.high, x.offset))
     return few and places and alike and source.interval.limit + limit(x.bias) <= Kind.FLOAT64.limit
 
 
@@ -204,9 +204,9 @@ def _finished(graph: Graph, x: Traced, shifted: str, line: Line, limits: Clip) -
         return None
     if high is not None and high.size > 1:  # high - relu(high - x): no other clip has a limit for each channel
         above = graph.node("Relu", one_tap(graph, x.shape, shifted, whole(-1), whole(high - line.level + MAGIC)))
-        value, high = one_tap(graph, x.shape, above, whole(-1), whole(high + x.offset.ravel()[:, None])), None
+        value, high = one_tap(graph, x.shape, above, whole(-1), whole(high + x.offset.ravel())), None
     else:
-        value = one_tap(graph, x.shape, shifted, whole(1), whole(line.level + x.offset.ravel()[:, None] - MAGIC))
+        value = one_tap(graph, x.shape, shifted, whole(1), whole(line.level + x.offset.ravel() - MAGIC))
     return clip(graph, Tensor(value, Kind.FLOAT32), Clip(low, high).moved(x.offset))
 
 

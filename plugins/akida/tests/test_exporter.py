@@ -44,7 +44,7 @@ def loaded(folder: Path, files: dict[str, bytes], name: str) -> Any:
 def test_without_the_package_a_warning_says_how_to_get_it(without_runtime: None) -> None:  # noqa: ARG001, F811
     quantized = digits()
     with pytest.warns(QuaintWarning, match=r'no \.fbz was written: .*pip install "quaint-akida\[runtime\]"'):
-        files = build(quantized, "digits")
+        files = build(quantized, "digits").files
     assert list(files) == ["digits.akida1.onnx", "report.json", "report.html", "manifest.json"]
 
 

@@ -35,9 +35,14 @@ def _powers(bits: int) -> Array:
     return np.array([0, *(1 << n for n in range(bits + 1))], np.int64)
 
 
-def _quantized(k: Arithmetic[V], x: V, shift: int, output_bits: int) -> V:
+def _quantized(k: Arithmetic[V], x: V, *, output_shift: int, output_bits: int = 8) -> V:
     """The output quantizer."""
-    return saturate(k, k.shift_right(x, shift, Rounding.HALF_UP), output_bits, signed=True)
+    return saturate(k, k.shift_right(x, output_shift, Rounding.HALF_UP), output_bits, signed=True)
+
+
+def _aligned(k: Arithmetic[V], x: V, shift: int, buffer_bits: int) -> V:
+    """``x`` with the fractional bits of a constant, which has more."""
+    return saturate(k, k.shift_left(x, shift), buffer_bits, signed=True)
 
 
 def _round_log2(k: Arithmetic[V], x: V, low: int, high: int) -> V:
@@ -87,10 +92,9 @@ def attention(
     heads: int,
     score_shift: int,
     frac_bits: int,
-    output_shift: int,
-    output_bits: int = 8,
     exp_bits: int = EXP_BITS,
     buffer_bits: int = 32,
+    **output: int,
 ) -> V:
     """Attention of several heads, its scores through ``shiftmax``.
 
@@ -102,10 +106,9 @@ def attention(
         heads: into how many the channels are split.
         score_shift: right shift of the scores, the nearest whole number to ``log2(sqrt(channels / heads))``.
         frac_bits: of the scores: those of ``query`` and ``key`` together.
-        output_shift: of the output quantizer.
-        output_bits: of the output.
         exp_bits: of the Shiftmax.
         buffer_bits: of scores and output before the quantizer.
+        output: ``output_shift`` and ``output_bits`` of the output quantizer.
     """
 
     def split(x: V, perm: list[int]) -> V:
@@ -118,18 +121,11 @@ def attention(
     mixed = saturate(k, k.matmul(mask, split(value, [0, 2, 1, 3])), buffer_bits, signed=True)
     _, tokens, channels = k.shape(query)
     merged = k.reshape(k.transpose(mixed, [0, 2, 1, 3]), [0, tokens or 0, channels or 0])
-    return _quantized(k, merged, output_shift, output_bits)
+    return _quantized(k, merged, **output)
 
 
 def layer_mad_normalization(
-    k: Arithmetic[V],
-    x: V,
-    *,
-    gamma: Array,
-    beta: Array,
-    output_shift: int,
-    output_bits: int = 8,
-    buffer_bits: int = 32,
+    k: Arithmetic[V], x: V, *, gamma: Array, beta: Array, buffer_bits: int = 32, **output: int
 ) -> V:
     """``x / sum(|x|)`` over the last axis, times ``gamma``, plus ``beta``: the mean absolute deviation from zero normalizes.
 
@@ -142,9 +138,8 @@ def layer_mad_normalization(
         x: fixed-point values.
         gamma: for each channel, times their number, with as many fractional bits as the buffer allows.
         beta: for each channel, with the fractional bits of ``gamma``.
-        output_shift: of the output quantizer.
-        output_bits: of the output.
         buffer_bits: of the sum, the product and the sum with ``beta``.
+        output: ``output_shift`` and ``output_bits`` of the output quantizer.
     """
     axis = len(k.shape(x)) - 1
     absolute = k.maximum(x, k.multiply(x, -1))
@@ -155,39 +150,22 @@ def layer_mad_normalization(
     )
     product = saturate(k, k.multiply(x, reciprocal), buffer_bits, signed=True)
     shifted = saturate(k, k.add(product, beta.astype(np.int64), axis=axis), buffer_bits, signed=True)
-    return _quantized(k, shifted, output_shift, output_bits)
+    return _quantized(k, shifted, **output)
 
 
 def add_position_embs(
-    k: Arithmetic[V],
-    x: V,
-    *,
-    embeddings: Array,
-    input_shift: int,
-    output_shift: int,
-    output_bits: int = 8,
-    buffer_bits: int = 32,
+    k: Arithmetic[V], x: V, *, embeddings: Array, input_shift: int, buffer_bits: int = 32, **output: int
 ) -> V:
     """``x`` shifted left to the fractional bits of ``embeddings`` [1, tokens, channels], and their sum."""
-    aligned = saturate(k, k.shift_left(x, input_shift), buffer_bits, signed=True)
+    aligned = _aligned(k, x, input_shift, buffer_bits)
     total = saturate(k, k.add(aligned, embeddings.astype(np.int64)), buffer_bits, signed=True)
-    return _quantized(k, total, output_shift, output_bits)
+    return _quantized(k, total, **output)
 
 
-def class_token(
-    k: Arithmetic[V],
-    x: V,
-    *,
-    token: Array,
-    input_shift: int,
-    output_shift: int,
-    output_bits: int = 8,
-    buffer_bits: int = 32,
-) -> V:
+def class_token(k: Arithmetic[V], x: V, *, token: Array, input_shift: int, buffer_bits: int = 32, **output: int) -> V:
     """``token``, one integer for each channel, before the tokens of ``x`` shifted left to its fractional bits."""
-    aligned = saturate(k, k.shift_left(x, input_shift), buffer_bits, signed=True)
-    joined = k.pad(aligned, [0, 1, 0, 0, 0, 0], token.astype(np.int64), axis=2)
-    return _quantized(k, joined, output_shift, output_bits)
+    joined = k.pad(_aligned(k, x, input_shift, buffer_bits), [0, 1, 0, 0, 0, 0], token.astype(np.int64), axis=2)
+    return _quantized(k, joined, **output)
 
 
 def token_add(k: Arithmetic[V], a: V, b: V, **rest: Any) -> V:

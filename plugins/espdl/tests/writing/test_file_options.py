@@ -66,7 +66,7 @@ def test_an_encrypted_file_is_the_plain_one_under_the_key(key: Path) -> None:
 
 
 def test_nothing_that_is_written_leads_to_the_key(key: Path) -> None:
-    files = build(made(encrypt=str(key)), "net")
+    files = build(made(encrypt=str(key)), "net").files
     assert "net.esp32p4.info" not in files
     assert "manifest.json" in files
     for content in files.values():
