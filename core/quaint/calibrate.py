@@ -62,8 +62,8 @@ def calibrate(
     observers = {name: _observer(specs[name]) for name in plan.edges if not plan.is_cut_off(name)}
     observers |= {name: _observer(spec) for name, spec in _inner_specs(plan)}
     needs = {name: _needs(observer, plan.values[name]) for name, observer in observers.items()}
-    probes = Probes(plan.model, needs, samples, threads=max(1, (os.cpu_count() or 1) // RUNS))
     size = max(1, CHUNK_BYTES // sum(graph.sample_bytes(plan.values[name]) for name in observers))
+    probes = Probes(plan.model, needs, samples, step=size, threads=max(1, (os.cpu_count() or 1) // RUNS))
     with ThreadPoolExecutor(RUNS) as pool:
         for _ in range(epochs):
             for batch in batches():
@@ -101,10 +101,9 @@ def _observe_batch(
     held: dict[str, list[list[NDArray[Any]]]] = {name: [] for name in observers}
     for index, results in enumerate(_ahead(pool, probes.run, _parts(batch, size)), start=1):
         for name, seen in results.items():
-            observer = observers[name]
-            held[name].append([_extremes(seen[0], observer.axis)] if observer.by_batch else seen)
-            enough = probes.is_whole(name) or index * size % TOGETHER < size
-            if enough and not observer.by_batch:
+            observer, whole = observers[name], probes.is_whole(name)
+            held[name].append([_extremes(seen[0], observer.axis)] if observer.by_batch and whole else seen)
+            if (whole or index * size % TOGETHER < size) and not observer.by_batch:
                 _observe(name, observer, held.pop(name))
                 held[name] = []
     for name, parts in held.items():

@@ -32,6 +32,7 @@ class FloatModel:
         model: canonical or not; not changed.
         outputs: names of any of its values; the model's outputs if None.
         threads: threads of onnxruntime; its own choice if None.
+        step: samples at a time where it takes any number; if None as many as keep all tensors within ``CHUNK_BYTES``.
         whole: most of its tensors are outputs: memory that goes out is none to keep for the next run.
 
     Raises:
@@ -39,7 +40,13 @@ class FloatModel:
     """
 
     def __init__(
-        self, model: ir.Model, outputs: Sequence[str] | None = None, threads: int | None = None, *, whole: bool = False
+        self,
+        model: ir.Model,
+        outputs: Sequence[str] | None = None,
+        threads: int | None = None,
+        *,
+        step: int | None = None,
+        whole: bool = False,
     ) -> None:
         import onnxruntime as ort
 
@@ -57,7 +64,7 @@ class FloatModel:
             self._session = ort.InferenceSession(
                 self._serialize(model), options, providers=["CPUExecutionProvider"], disabled_optimizers=WRONG
             )
-        self._step = _step(graph)
+        self._step = _step(graph, step)
 
     def _serialize(self, model: ir.Model) -> bytes:
         """The model with ``self.outputs`` as its outputs; what is a graph input already is read from the feeds."""
@@ -85,14 +92,14 @@ class FloatModel:
         return {name: results[name] if name in results else np.asarray(feeds[name]) for name in self.outputs}
 
 
-def _step(graph: ir.Graph) -> int | None:
+def _step(graph: ir.Graph, wished: int | None) -> int | None:
     """How many samples run at once: a fixed batch; all (None) where not every input has the batch as its first axis."""
     first = [(dims(value) or (None,))[0] for value in graph.inputs]
     if first and isinstance(first[0], int):
         return first[0]
     if any(isinstance(size, int) for size in first):
         return None
-    return max(1, CHUNK_BYTES // max(1, sum(sample_bytes(value) for node in graph for value in node.outputs)))
+    return wished or max(1, CHUNK_BYTES // max(1, sum(sample_bytes(value) for node in graph for value in node.outputs)))
 
 
 @contextlib.contextmanager

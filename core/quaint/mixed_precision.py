@@ -15,13 +15,13 @@ from quaint.errors import QuaintError
 from quaint.floatmodel import FloatModel
 from quaint.pipeline import (
     DEFAULT_BATCH,
-    PREPARING,
     batches,
     canonical,
     divide,
     find_target,
     gather,
     load_model,
+    prepare,
     quantizer_of,
     wishes,
 )
@@ -218,7 +218,7 @@ class _Workshop:
         self._seen: dict[tuple[str, QuantSpec | None], Range] = {}
         plan = divide(model, chip, config)
         self._quantizer = quantizer_of(config)
-        self._quantizer.prepare(plan, next(samples.batches(PREPARING)))
+        prepare(self._quantizer, plan, samples)
         self.model = plan.model
         self.layers = tuple(block.name for block in plan.blocks if not config.for_layer(block.node_names))
         measured = samples.first(MEASURED, measuring=True)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 1024
 DEFAULT_BATCH = 32
-#: Samples that quantizers may look at before calibration.
-PREPARING = 128
 #: How warnings about what exceeds the hardware begin.
 NOT_DEPLOYABLE = "not deployable"
 RANDOM_WARNING = "no samples were given: ranges come from random integers and accuracy will be poor; pass --samples"
@@ -121,7 +119,7 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
     size = config.batch_size or DEFAULT_BATCH
     with stage("prepare"):
         specs = resolve_specs(plan)
-        quantizer.prepare(plan, next(samples.batches(PREPARING)))
+        prepare(quantizer, plan, samples)
     source = plan.model.clone()  # what errors are measured against, whatever choosing does to the biases
     with stage("calibrate"):
         ranges = calibrate(plan, specs, lambda: batches(samples, size, stage.step), config.epochs or 1, len(samples))
@@ -136,6 +134,13 @@ def finish(plan: Plan, samples: Samples, stage: Stages) -> Quantized:
     return Quantized(
         integer, plan.target, config, source, plan.refusals, tuple(warnings), dict(stage.seconds), used, samples
     )
+
+
+def prepare(quantizer: Ranges, plan: Plan, samples: Samples) -> None:
+    """Let a quantizer change the weights, on as many samples as it wants."""
+    from quaint.quantizers.walk import fixed_batch
+
+    quantizer.prepare(plan, next(samples.batches(max(quantizer.samples, fixed_batch(plan) or 1))))
 
 
 def quantizer_of(config: Config) -> Ranges:

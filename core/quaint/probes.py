@@ -35,6 +35,7 @@ class Probes:
         model: canonical; not changed.
         needs: what of each tensor, in order of execution; all values also where one cannot be reduced.
         samples: how many there are, for how much of each is enough.
+        step: how many run at a time, as for ``FloatModel``.
         threads: of onnxruntime for one call of ``run``; its own choice if None.
 
     Raises:
@@ -42,7 +43,13 @@ class Probes:
     """
 
     def __init__(
-        self, model: ir.Model, needs: Mapping[str, Needs], samples: int = SAMPLES, threads: int | None = None
+        self,
+        model: ir.Model,
+        needs: Mapping[str, Needs],
+        samples: int = SAMPLES,
+        *,
+        step: int | None = None,
+        threads: int | None = None,
     ) -> None:
         probed = model.clone()
         editor = GraphEditor(probed)
@@ -53,7 +60,8 @@ class Probes:
         for name, need in reversed(tuple(needs.items())):
             made = [values[name]] if need is Needs.VALUES else _Reducer(editor, values[name], need, samples).reduce()
             self._outputs[name] = [value.name or "" for value in made]
-        self._model = FloatModel(probed, [name for made in self._outputs.values() for name in made], threads)
+        outputs = [name for made in self._outputs.values() for name in made]
+        self._model = FloatModel(probed, outputs, threads, step=step)
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, list[NDArray[Any]]]:
         """For each tensor the arguments of its observer's ``observe``; safe to call from several threads."""

@@ -104,6 +104,18 @@ def test_only_data_that_may_saturate_take_the_loop() -> None:
         assert traced.result.item() == min(value * 10000, (1 << 19) - 1)
 
 
+def test_a_second_look_at_the_sums_of_magnitudes() -> None:
+    """Large data under small weights pass by it, though their norms alone do not tell; a sum that swings does not pass."""
+    weight = np.array([1] * 50 + [100] * 50).reshape(1, 100, 1, 1)
+    kernel = lambda k, v: k.saturating_conv(v, weight, 0, low=-40_000, high=39_999, **WINDOW)  # noqa: E731
+    data = (np.arange(100) < 50).reshape(1, 100, 1, 1)
+    for x in (120 * data, 120 * data - 7 * ~data, 120 * data + 5 * ~data, 127 * ~data, -128 * ~data):
+        check(kernel, (integer(8), x))
+    swinging = np.where(np.arange(100) % 2, -100, 100).reshape(1, 100, 1, 1)
+    narrow = lambda k, v: k.saturating_conv(v, weight, 0, low=-9_999, high=9_999, **WINDOW)  # noqa: E731
+    check(narrow, (integer(8), swinging))
+
+
 @pytest.mark.parametrize(
     "kernel",
     [

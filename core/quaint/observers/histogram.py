@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _CHUNK = 1 << 16  # values at a time: the passes over them then stay in the cache
-_SHORT = 1 << 12  # values of a row: all rows at once are counted faster where they are fewer
 _NARROWEST = -100  # exponent: float32 can still scale by its inverse
 
 
@@ -53,20 +52,21 @@ class Histogram:
         _, exponents = np.frexp(np.maximum(limits, 2.0**_NARROWEST))
         self._widen(exponents - (self.bins.bit_length() - 1))
         scales = np.ldexp(np.ones(len(values), np.float32), -self.exponents)
-        if values.shape[1] < _SHORT:
-            index = (values * scales[:, None]).astype(np.intp)
-            index += self.bins + np.arange(len(values))[:, None] * 2 * self.bins
-            if index.size < self.counts.size:
-                np.add.at(self.counts.reshape(-1), index.reshape(-1), 1)
-            else:
-                self.counts += np.bincount(index.reshape(-1), minlength=self.counts.size).reshape(self.counts.shape)
-            return
-        for i, (row, scale) in enumerate(zip(values, scales, strict=True)):
-            for start in range(0, row.size, _CHUNK):
-                index = (row[start : start + _CHUNK] * scale).astype(np.intp)
-                index += self.bins
-                found = np.bincount(index)
-                self.counts[i, : len(found)] += found
+        size = values.shape[1]
+        rows = max(_CHUNK // max(size, 1), 1)
+        for first in range(0, len(values), rows):
+            block = slice(first, first + rows)
+            for start in range(0, size, _CHUNK):
+                index = (values[block, start : start + _CHUNK] * scales[block, None]).astype(np.intp)
+                self._count(self.counts[block], index)
+
+    def _count(self, counts: Ints, index: Ints) -> None:
+        """Count some values of each row, ``index`` [rows, n], in ``counts`` [rows, 2 * bins]."""
+        index += self.bins + np.arange(len(index))[:, None] * 2 * self.bins
+        if 4 * index.size < counts.size:
+            np.add.at(counts.reshape(-1), index.reshape(-1), 1)
+        else:
+            counts += np.bincount(index.reshape(-1), minlength=counts.size).reshape(counts.shape)
 
     def merge(self, other: Histogram) -> None:
         """Add the counts of ``other``: the same as counting its values here."""
@@ -84,16 +84,23 @@ class Histogram:
 
     def _widen(self, exponents: Ints) -> None:
         """Merge bins until no row's width lies below ``2**exponents``."""
-        steps = np.minimum(np.maximum(exponents - self.exponents, 0), 62)
-        if not steps.any():
-            return
-        position = np.arange(-self.bins, self.bins)
-        for row in np.flatnonzero(steps):
-            merged = np.sign(position) * (np.abs(position) >> steps[row]) + self.bins
-            counts = np.zeros_like(self.counts[row])
-            np.add.at(counts, merged, self.counts[row])
-            self.counts[row] = counts
+        steps = np.minimum(np.maximum(exponents - self.exponents, 0), self.bins.bit_length() - 1)
+        for step in np.unique(steps[steps > 0]):
+            rows = np.flatnonzero(steps == step)
+            self.counts[rows] = self._merged(self.counts[rows], 1 << int(step))
         self.exponents = np.maximum(self.exponents, exponents)
+
+    def _merged(self, counts: Ints, width: int) -> Ints:
+        """Counts of some rows with ``width`` bins joined to one, bin 0 being in the middle."""
+        bins, kept = self.bins, self.bins // width
+        above, below = counts[:, bins:], counts[:, bins:0:-1].copy()
+        below[:, 0] = 0  # bin 0 counts as above
+        high, low = (half.reshape(len(counts), kept, width).sum(axis=2) for half in (above, below))
+        merged = np.zeros_like(counts)
+        merged[:, bins : bins + kept] = high
+        merged[:, bins] += low[:, 0]
+        merged[:, bins - kept + 1 : bins] = low[:, :0:-1]
+        return merged
 
 
 class HistogramObserver(MinMax):

@@ -25,11 +25,18 @@ def extremes(batch: Array, axis: int | None) -> tuple[Floats, Floats]:
     """
     if not batch.size:
         raise QuaintError("QC201", "an empty batch")
-    others = None if axis is None else tuple(i for i in range(batch.ndim) if i != axis % batch.ndim)
-    low, high = (np.atleast_1d(f(batch, axis=others).astype(np.float64)) for f in (np.min, np.max))
+    low, high = (np.atleast_1d(_reduced(f, batch, axis).astype(np.float64)) for f in (np.minimum, np.maximum))
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise QuaintError("QC205", "values that are infinite or not numbers")
     return low, high
+
+
+def _reduced(combine: np.ufunc, batch: Array, axis: int | None) -> Array:
+    """All axes but one; the first one first, which is whole rows of memory at a time."""
+    if axis is None:
+        return np.asarray(combine.reduce(batch, axis=None))
+    rows = batch if axis % batch.ndim == 0 else combine.reduce(batch, axis=0, keepdims=True)
+    return np.asarray(combine.reduce(rows, axis=tuple(i for i in range(batch.ndim) if i != axis % batch.ndim)))
 
 
 class MinMax(Observer):

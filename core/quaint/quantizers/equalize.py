@@ -62,6 +62,8 @@ MARGIN = 1.5
 class Equalize(Ranges):
     """Equalizes weights, then chooses scales from the ranges."""
 
+    samples = SAMPLES
+
     def prepare(self, plan: Plan, samples: Mapping[str, NDArray[Any]]) -> None:
         """Scale the weights of every pair in turn until nothing changes."""
         nodes = [node for block in plan.blocks for node in block.nodes]

@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 
 
 class Ranges:
-    """Chooses what the ranges say; changes no weights."""
+    """Chooses what the ranges say; changes no weights.
+
+    Attributes:
+        samples: how many it wants to be prepared with.
+    """
+
+    samples: int = 0
 
     def prepare(self, plan: Plan, samples: Mapping[str, NDArray[Any]]) -> None:
         """Change the weights of ``plan.model`` before calibration; here nothing.
 
         Args:
             plan: the divided model.
-            samples: the first 128 at the most of those that calibration will see, by input.
+            samples: the first ones of those that calibration will see, by input: as many as it wants if there are, else all.
         """
 
     def choose(
@@ -77,6 +83,7 @@ class Steps(Ranges):
 
     def __init__(self, steps: Sequence[Ranges]) -> None:
         self.steps = tuple(steps)
+        self.samples = max(step.samples for step in self.steps)
 
     def prepare(self, plan: Plan, samples: Mapping[str, NDArray[Any]]) -> None:
         """Each changes the weights in turn."""

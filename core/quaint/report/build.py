@@ -72,7 +72,8 @@ def build(quantized: Quantized, name: str, *, model_file: Path | None = None, an
     if quantized.samples is not None:
         report = replace(measuring, cost=cost(quantized, files))
         files |= {"report.json": report.to_json(), "report.html": report.to_html()}
-    facts = manifest(quantized, files, model_file)
+    # a session that nothing else needs takes longer to make than the reference takes for one sample
+    facts = manifest(quantized, files, model_file, "onnxruntime" if analysis else "reference")
     return Built(files | {"manifest.json": seal(facts)}, report)
 
 
@@ -84,7 +85,9 @@ def remarks(quantized: Quantized, files: Mapping[str, bytes]) -> Sequence[str]:
     return tuple(exporter.remarks(quantized, files)) if hasattr(exporter, "remarks") else ()
 
 
-def manifest(quantized: Quantized, files: Mapping[str, bytes], model_file: Path | None = None) -> dict[str, Any]:
+def manifest(
+    quantized: Quantized, files: Mapping[str, bytes], model_file: Path | None, simulator: str
+) -> dict[str, Any]:
     """How the files were made and what they must give: versions, hashes, parameters of every tensor, golden vectors."""
     integer, calibration = quantized.integer, quantized.calibration
     return {
@@ -101,18 +104,21 @@ def manifest(quantized: Quantized, files: Mapping[str, bytes], model_file: Path 
         "samples": vars(calibration) if calibration else None,
         "warnings": list(quantized.warnings),
         "tensors": {name: params.to_dict() for name, params in integer.tensors.items()},
-        "golden": golden(quantized),
+        "golden": golden(quantized, simulator),
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
     }
 
 
-def golden(quantized: Quantized) -> dict[str, Any] | None:
+def golden(quantized: Quantized, simulator: str) -> dict[str, Any] | None:
     """The chip's integers for the first samples: those that enter and those that leave."""
     if quantized.samples is None:
         return None
     model = quantized.integer
     batch = next(iter(quantized.samples.batches(model.shapes[model.inputs[0]][0] or GOLDEN_SAMPLES)))
-    values: dict[str, NDArray[Any]] = {**batch, **quantized.run(batch, outputs=quantized.all_tensors)}
+    values: dict[str, NDArray[Any]] = {
+        **batch,
+        **quantized.run(batch, simulator=simulator, outputs=quantized.all_tensors),
+    }
     return {
         "inputs": _encoded(values, model.integer_inputs),
         "outputs": _encoded(values, model.integer_outputs),

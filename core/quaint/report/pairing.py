@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from quaint.errors import QuaintError
-from quaint.pipeline import PREPARING, canonical, divide, gather, load_model, quantizer_of
+from quaint.pipeline import canonical, divide, gather, load_model, prepare, quantizer_of
 from quaint.samples import Samples, input_specs, open_samples
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def with_source(quantized: Quantized, source: Any, samples: Any = None, layout: 
     given = None if samples is None else open_samples(samples, input_specs(model), layout=layout)
     opened = gather(model, quantized.config, given) if given is None else given
     plan = divide(model, quantized.target, quantized.config)
-    quantizer_of(quantized.config).prepare(plan, next(opened.batches(PREPARING)))
+    prepare(quantizer_of(quantized.config), plan, opened)
     _check_belongs(quantized.integer, model)
     return replace(quantized, source=model, samples=opened)
 

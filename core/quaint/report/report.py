@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,8 +97,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
-        layers = [dataclasses.asdict(layer) | {"bits": layer.bits} for layer in self.layers]
-        return dataclasses.asdict(self) | {"layers": layers, "totals": self.totals, "cost": self.cost.to_dict()}
+        layers = [vars(layer) | {"bits": layer.bits} for layer in self.layers]
+        return vars(self) | {"layers": layers, "totals": self.totals, "cost": self.cost.to_dict()}
 
     def to_json(self) -> bytes:
         """``report.json``."""

@@ -103,6 +103,26 @@ class Branch:
         return helper.make_graph(made, f"{self.name}.step", inputs, [output])
 
 
+def reach_above(
+    branch: Branch, x: str, weight: str, total: str, accumulator: Accumulator, attributes: dict[str, Any]
+) -> str:
+    """Whether a convolution's products of one sign alone would leave the limits: then a partial sum may.
+
+    With the sums ``r`` of the magnitudes of all products, those of one sign sum up to ``(r + total - start) / 2`` and
+    ``(r - total + start) / 2``.
+    """
+    reach = branch.node("Conv", branch.node("Abs", x), branch.node("Abs", weight), **attributes)
+    plain = branch.node("Cast", total, to=int(branch.kind))
+    rooms = (accumulator.start - 2 * accumulator.high, 2 * accumulator.low - accumulator.start)
+    above, below = (branch.graph.whole(room, branch.kind) for room in rooms)
+    sides = (
+        branch.node("Add", branch.node("Add", reach, plain), above),
+        branch.node("Add", branch.node("Sub", reach, plain), below),
+    )
+    largest = branch.node("ReduceMax", branch.node("Max", *sides), keepdims=0)
+    return branch.node("Greater", largest, branch.graph.constant(np.zeros((), branch.kind.dtype)))
+
+
 def conv_in_order(
     branch: Branch,
     x: str,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quaint.simulators.tracing_accumulators import Accumulator, Branch, conv_in_order, matmul_in_order
+from quaint.simulators.tracing_accumulators import Accumulator, Branch, conv_in_order, matmul_in_order, reach_above
 from quaint.simulators.tracing_core import broadcast
 from quaint.simulators.tracing_elementwise import Elementwise
 from quaint.simulators.tracing_graph import Kind, Tensor, Untraceable
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from quaint.arithmetic import Constant
     from quaint.simulators.tracing_values import Shape, Whole
+
+
+#: Integers that float32 holds.
+EXACT = 1 << 24
 
 
 class Saturating(Windows, Elementwise):
@@ -76,7 +80,12 @@ class Saturating(Windows, Elementwise):
         def in_order(branch: Branch) -> str:
             return conv_in_order(branch, *factors, accumulator, filters.shape, spatial(plain.shape), attributes)
 
-        return self._either(risk, total, kind, in_order, accumulator)
+        def surer(branch: Branch) -> str:
+            return reach_above(branch, *factors, self.tensor(total).name, accumulator, attributes)
+
+        reach = whole(x.interval.limit * np.abs(filters.astype(object)).sum(axis=tuple(range(1, filters.ndim))))
+        known = surer if kind is Kind.FLOAT32 and limit(reach) <= EXACT else None
+        return self._either(risk, total, kind, in_order, accumulator, known)
 
     def saturating_matmul(
         self, x: Traced, y: Traced | Constant, start: Constant, *, low: Constant, high: Constant
@@ -161,14 +170,29 @@ class Saturating(Windows, Elementwise):
         return x if (x.interval.low >= 0).all() else self.maximum(x, self.multiply(x, -1))
 
     def _either(
-        self, risk: str, total: Traced, kind: Kind, in_order: Callable[[Branch], str], accumulator: Accumulator
+        self,
+        risk: str,
+        total: Traced,
+        kind: Kind,
+        in_order: Callable[[Branch], str],
+        accumulator: Accumulator,
+        surer: Callable[[Branch], str] | None = None,
     ) -> Traced:
-        """The plain sums, or those in order if there is a risk."""
+        """The plain sums, or those in order if there is a risk, and still is by a second look at all that is ``surer``."""
         plain = self.tensor(total)
-        branches = [Branch(self.graph, kind, f"_b{len(self.graph.nodes)}{name}") for name in ("o", "p")]
-        ordered = branches[0].closed(in_order(branches[0]))
-        otherwise = branches[1].closed(branches[1].node("Cast", plain.name, to=int(kind)))
-        name = self.graph.fresh("If", risk, then_branch=ordered, else_branch=otherwise)
+
+        def choice(risk: str, name: str, make: Callable[..., str], ordered: Callable[[Branch], str]) -> str:
+            branches = [Branch(self.graph, kind, f"{name}{which}") for which in ("o", "p")]
+            then = branches[0].closed(ordered(branches[0]))
+            otherwise = branches[1].closed(branches[1].node("Cast", plain.name, to=int(kind)))
+            return make("If", risk, then_branch=then, else_branch=otherwise)
+
+        def looking_again(branch: Branch) -> str:
+            return (
+                in_order(branch) if surer is None else choice(surer(branch), f"{branch.name}_", branch.node, in_order)
+            )
+
+        name = choice(risk, f"_b{len(self.graph.nodes)}", self.graph.fresh, looking_again)
         interval = total.interval.mapped(lambda x: np.clip(x, accumulator.low, accumulator.high))
         return self.made(total.shape, Tensor(name, kind), interval)
 
