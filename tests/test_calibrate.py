@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from quaint import calibrate as calibration
-from quaint import pipeline
+from quaint import graph, pipeline
 from quaint.config import Config
 from quaint.errors import QuaintError
 from quaint.floatmodel import FloatModel
+from quaint.observers.minmax import MinMax
 from quaint.plugins import registry
 from quaint.specs import resolve_specs
 from quaint.testing.builder import Builder
@@ -63,6 +64,27 @@ def test_ranges_are_those_of_whole_tensors(
         low, high = observer.range()
         np.testing.assert_allclose(found.low, low, rtol=1e-6)
         np.testing.assert_allclose(found.high, high, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("together", "expected"), [(4, [4, 4, 2, 4, 4, 2, 4]), (64, [10, 10, 4])])
+def test_what_was_reduced_is_observed_for_many_samples_together(
+    demo: Target, monkeypatch: pytest.MonkeyPatch, together: int, expected: list[int]
+) -> None:
+    """Runs are of two samples; whatever is left at the end of a batch is observed, too."""
+    plan = plan_for(replace(demo, activation=replace(demo.activation, observer="minmax")))
+    bytes_of = sum(graph.sample_bytes(plan.values[name]) for name in plan.edges)
+    monkeypatch.setattr(calibration, "CHUNK_BYTES", 2 * bytes_of)
+    monkeypatch.setattr(calibration, "TOGETHER", together)
+    seen: dict[MinMax, list[int]] = {}
+    observe = MinMax.observe
+
+    def watched(self: MinMax, batch: Any) -> None:
+        seen.setdefault(self, []).append(len(batch))
+        observe(self, batch)
+
+    monkeypatch.setattr(MinMax, "observe", watched)
+    observed(plan)
+    assert list(seen.values()) == [expected] * len(plan.edges)
 
 
 @pytest.mark.parametrize("observer", ["minmax", "moving-max", "percentile"])

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from quaint.config import Config
 from quaint.floatmodel import FloatModel
-from quaint.needs import CHANNEL_ENOUGH, ENOUGH, Needs, Thinning
+from quaint.needs import Needs, Thinning
 from quaint.observers.histogram import HistogramObserver
 from quaint.pipeline import canonical, load_model
 from quaint.probes import Probes, is_not_negative, is_reducible
@@ -70,13 +68,13 @@ def test_an_image_that_is_not_negative_is_reduced_by_pooling(need: Needs, clip: 
     assert [node.op_type for node in model.graph][1] == ("Clip" if clip else "Relu")
     (name,) = (value.name or "" for value in model.graph[1].outputs)
     whole = FloatModel(model, [name]).run({"input": SAMPLES})[name]
-    extremes, part = seen(model, need, name)
+    extremes, part = Probes(model, {name: need}, samples=1024).run({"input": SAMPLES})[name]
     rows = whole.reshape(*whole.shape[: 1 + need.by_channel], -1)
     np.testing.assert_array_equal(extremes[..., 1], rows.max(axis=-1))
     assert not extremes[..., 0].any()
     assert whole.min() == 0
-    thinning = Thinning.of(whole.shape[1:], by_channel=need.by_channel)
-    assert (thinning.image > 1) == need.by_channel
+    thinning = Thinning.of(whole.shape[1:], by_channel=need.by_channel, samples=1024)
+    assert thinning.image > 1
     np.testing.assert_array_equal(part, thinning.apply(whole, by_channel=need.by_channel))
 
 
@@ -91,15 +89,25 @@ def test_what_is_not_negative() -> None:
     assert not is_not_negative(model.graph.inputs[0])
 
 
-@given(st.lists(st.integers(1, 70), min_size=1, max_size=3), st.booleans())
-def test_thinning_keeps_enough_of_every_sample(sizes: list[int], by_channel: bool) -> None:
-    values = np.arange(np.prod(sizes)).reshape(1, *sizes)
-    part = Thinning.of(sizes, by_channel=by_channel).apply(values, by_channel=by_channel)
-    rest, wanted = (sizes[1:], CHANNEL_ENOUGH // 64) if by_channel else (sizes, ENOUGH // 64)
-    assert min(np.prod(rest, dtype=int), wanted) / 2 <= part.shape[-1] <= 4 * wanted
-    assert len(np.unique(part)) == part.size
-    if by_channel:
-        assert part.shape[:2] == (1, sizes[0])
+@pytest.mark.parametrize(("bounds", "expected"), [([0.0, 6.0], True), ([0.5], True), ([-1.0, 6.0], False), ([], False)])
+def test_a_clip_is_not_negative_as_its_lower_bound_is_not(bounds: list[float], expected: bool) -> None:
+    build = Builder("clipped")
+    model = load_model(build.build(build.op("Clip", build.input(3, 8, 8), *map(build.constant, bounds))))
+    assert is_not_negative(model.graph.outputs[0]) is expected
+
+
+def test_sums_that_overflow_hide_no_extremes() -> None:
+    """Of an image that is not negative, by pooling: its sum is infinite, its values are not."""
+    build = Builder("huge")
+    model = canonical(load_model(build.build(build.op("Relu", build.input(3, 40, 40)))), Config())
+    x = np.full_like(SAMPLES, 3e38)
+    x[0], x[3, 1, 17, 5] = 1, np.inf
+    (name,) = (value.name or "" for value in model.graph.outputs)
+    (extremes,) = seen(model, Needs.CHANNEL_EXTREMES, name, x)
+    bad = np.zeros((5, 3), bool)
+    bad[3, 1] = True
+    np.testing.assert_array_equal(np.isnan(extremes[..., 1]), bad)
+    np.testing.assert_array_equal(extremes[..., 1][~bad], x.max(axis=(2, 3))[~bad])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from enum import Enum
@@ -12,10 +13,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Values of all samples together: more of them say nothing new about how they are distributed. And of one sample at the least.
-ENOUGH, LEAST = 1 << 19, 1 << 11
+#: Values of all samples together: more of them say nothing new about how they are distributed. Of one sample, the least and most.
+ENOUGH, LEAST, MOST = 1 << 19, 1 << 11, 1 << 13
 #: The same for each channel, where channels count on their own.
-CHANNEL_ENOUGH, CHANNEL_LEAST = 1 << 13, 1 << 5
+CHANNEL_ENOUGH, CHANNEL_LEAST, CHANNEL_MOST = 1 << 13, 1 << 5, 1 << 13
 #: Samples where nobody says how many there are.
 SAMPLES = 64
 #: Rows and columns of an image that are met at the least.
@@ -51,8 +52,8 @@ class Needs(Enum):
 class Thinning:
     """Which values of a sample are counted, the same whatever the batch.
 
-    Of an image every k-th row and column, since whoever computes it can leave out the others cheaply; of what is then left,
-    channel after channel, every n-th value.
+    Of an image, if there are many, every k-th row and column, since whoever computes it can leave out the others cheaply; of
+    what is then left, channel after channel, every n-th value.
 
     Args:
         image: k.
@@ -72,10 +73,12 @@ class Thinning:
             samples: how many there are.
         """
         rest = sizes[1:] if by_channel else sizes
-        total, least = (CHANNEL_ENOUGH, CHANNEL_LEAST) if by_channel else (ENOUGH, LEAST)
-        enough = max(total // max(samples, 1), least)
-        size = math.prod(rest)
-        image = max(min(*(n // ROWS for n in sizes[1:]), math.isqrt(size // enough)), 1) if len(sizes) == 3 else 1
+        limits = (CHANNEL_ENOUGH, CHANNEL_LEAST, CHANNEL_MOST) if by_channel else (ENOUGH, LEAST, MOST)
+        total, least, most = limits
+        enough = min(max(total // max(samples, 1), least), most)
+        size, image = math.prod(rest), 1
+        if len(sizes) == 3 and samples > SAMPLES:  # of few samples every row and column tells
+            image = max(min(*(n // ROWS for n in sizes[1:]), math.isqrt(size // enough)), 1)
         left = size if image == 1 else math.prod(rest[:-2]) * math.prod(-(-n // image) for n in rest[-2:])
         return cls(image, _coprime(left // enough, left))
 
@@ -88,6 +91,8 @@ class Thinning:
 
 
 def _coprime(near: int, size: int) -> int:
-    """The number nearest to ``near`` that has no divisor in common with ``size``."""
-    found = (n for away in range(near) for n in (near + away, near - away) if math.gcd(n, size) == 1)
-    return next(found, 1)
+    """A number like ``near``, or a few times as large or small, that has no divisor in common with ``size``."""
+    near = max(near, 1)
+    above = next(n for n in itertools.count(near) if math.gcd(n, size) == 1)
+    below = next(n for n in range(near, 0, -1) if math.gcd(n, size) == 1)
+    return above if above * below <= near * near else below

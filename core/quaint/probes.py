@@ -122,7 +122,10 @@ class _Reducer:
         return [self._extremes(), *part]
 
     def _extremes(self) -> ir.Value:
-        """[..., 2], NaN where a value is not finite; ``ReduceMin`` and ``ReduceMax`` alone pass over NaN."""
+        """[..., 2], NaN where a value is not finite; ``ReduceMin`` and ``ReduceMax`` alone pass over NaN.
+
+        The lowest of an image that is not negative is given as zero, which every range holds anyway.
+        """
         if len(self._sizes) == 3 and min(self._sizes[1:]) > ROWS and is_not_negative(self._value):
             highest = self._flat(self._add("GlobalMaxPool", self._value))
             check = self._check(self._flat(self._add("GlobalAveragePool", self._value)))

@@ -73,6 +73,32 @@ def test_what_was_loaded_from_a_file_has_no_report(quantized: Quantized) -> None
     assert report is None
 
 
+def test_without_analysis_only_the_report_differs(quantized: Quantized) -> None:
+    """The golden vectors come from the reference then, and are the same."""
+    measured, plain = build(quantized, "net"), build(quantized, "net", analysis=False)
+    assert measured.report is not None
+    assert plain.report is not None
+    assert all(layer.noise is not None for layer in measured.report.layers)
+    assert [(layer.noise, layer.saturated) for layer in plain.report.layers] == [(None, None)] * len(
+        plain.report.layers
+    )
+    assert (plain.report.agreement, plain.report.outputs) == (None, {})
+    assert plain.report.cost == measured.report.cost
+    assert json.loads(plain.files["report.json"])["layers"][0]["noise"] is None
+    assert b"not compared with its float source" in plain.files["report.html"]
+    assert b"Same class as float" in measured.files["report.html"]
+    assert b"Same class as float" not in plain.files["report.html"]
+    both = (json.loads(made.files["manifest.json"])["golden"] for made in (measured, plain))
+    assert next(both) == next(both)
+    changed = [name for name, content in measured.files.items() if plain.files[name] != content]
+    assert changed == ["report.json", "report.html", "manifest.json"]
+
+
+def test_export_without_analysis(quantized: Quantized, tmp_path: Path) -> None:
+    quantized.export(tmp_path, analysis=False)
+    assert json.loads((tmp_path / "report.json").read_text())["agreement"] is None
+
+
 def test_export(quantized: Quantized, tmp_path: Path) -> None:
     names = quantized.export(tmp_path / "build")
     assert names == ["digits.demo8.onnx", "report.json", "report.html", "manifest.json"]

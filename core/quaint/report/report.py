@@ -29,8 +29,8 @@ class LayerReport:
         weight_bits: bits of its weights; None for a layer without.
         activation_bits: bits of its output.
         noise: noise-to-signal power of its output against the float model, errors of earlier layers included; None where
-            the float model has no such tensor.
-        saturated: share of output integers at an end of their type.
+            the float model has no such tensor, or nothing was measured.
+        saturated: share of output integers at an end of their type; None where nothing was measured.
         parameter_bytes: of its constants.
         macs: multiply-accumulates for one sample; None where the float model is not at hand.
     """
@@ -62,12 +62,12 @@ class Report:
     Args:
         model: the model's name.
         target: the chip.
-        samples: how many samples it was measured on.
+        samples: how many samples it was measured on; 0 where it was not compared.
         random: whether ranges come from random samples.
         layers: in order of execution.
-        outputs: model output -> noise-to-signal power; empty where the float model is not at hand.
+        outputs: model output -> noise-to-signal power; empty where the float model is not at hand, or nothing was measured.
         agreement: share of samples (of pixels, for maps) whose greatest score is at the same class as in the float model,
-            by the model's first output; None where it has no classes.
+            by the model's first output; None where it has no classes, or nothing was measured.
         host: float layers that run on the host, each with the reason.
         warnings: what the user has been warned of.
         config: the wishes, the target's defaults included.

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from quaint.simulators.tracing_values import Shape, Whole
 
 
-#: Integers that float32 holds.
-EXACT = 1 << 24
-
-
 class Saturating(Windows, Elementwise):
     """Matrix products, and sums of products in narrow accumulators."""
 
@@ -80,12 +76,12 @@ class Saturating(Windows, Elementwise):
         def in_order(branch: Branch) -> str:
             return conv_in_order(branch, *factors, accumulator, filters.shape, spatial(plain.shape), attributes)
 
-        def surer(branch: Branch) -> str:
+        def second_look(branch: Branch) -> str:
             return reach_above(branch, *factors, self.tensor(total).name, accumulator, attributes)
 
         reach = whole(x.interval.limit * np.abs(filters.astype(object)).sum(axis=tuple(range(1, filters.ndim))))
-        known = surer if kind is Kind.FLOAT32 and limit(reach) <= EXACT else None
-        return self._either(risk, total, kind, in_order, accumulator, known)
+        exact = kind is Kind.FLOAT32 and limit(reach) <= kind.limit
+        return self._either(risk, total, kind, in_order, accumulator, second_look if exact else None)
 
     def saturating_matmul(
         self, x: Traced, y: Traced | Constant, start: Constant, *, low: Constant, high: Constant
@@ -176,9 +172,9 @@ class Saturating(Windows, Elementwise):
         kind: Kind,
         in_order: Callable[[Branch], str],
         accumulator: Accumulator,
-        surer: Callable[[Branch], str] | None = None,
+        second_look: Callable[[Branch], str] | None = None,
     ) -> Traced:
-        """The plain sums, or those in order if there is a risk, and still is by a second look at all that is ``surer``."""
+        """The plain sums, or those in order if there is a ``risk``; if there is, a ``second_look`` tells for sure."""
         plain = self.tensor(total)
 
         def choice(risk: str, name: str, make: Callable[..., str], ordered: Callable[[Branch], str]) -> str:
@@ -188,9 +184,9 @@ class Saturating(Windows, Elementwise):
             return make("If", risk, then_branch=then, else_branch=otherwise)
 
         def looking_again(branch: Branch) -> str:
-            return (
-                in_order(branch) if surer is None else choice(surer(branch), f"{branch.name}_", branch.node, in_order)
-            )
+            if second_look is None:
+                return in_order(branch)
+            return choice(second_look(branch), f"{branch.name}_", branch.node, in_order)
 
         name = choice(risk, f"_b{len(self.graph.nodes)}", self.graph.fresh, looking_again)
         interval = total.interval.mapped(lambda x: np.clip(x, accumulator.low, accumulator.high))

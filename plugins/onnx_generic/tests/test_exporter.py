@@ -109,6 +109,15 @@ def test_names_that_are_taken_already() -> None:
     assert not differing(made, exported(made), net.samples(8)).any()
 
 
+def test_float_weights_stay_behind() -> None:
+    given = zoo.load("residual_cnn")
+    graph = onnx.load_from_string(exported(pipeline.quantize(given.model, "onnx-qdq", given.samples))).graph
+    read = {name for node in graph.node for name in node.input}
+    assert {tensor.name for tensor in graph.initializer} <= read
+    floats = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT]
+    assert all(len(numpy_helper.to_array(tensor).shape) < 2 for tensor in floats)
+
+
 def test_the_same_bytes_every_time() -> None:
     given = zoo.load("residual_cnn")
     first, second = (exported(pipeline.quantize(given.model, "onnx-qdq", given.samples)) for _ in range(2))

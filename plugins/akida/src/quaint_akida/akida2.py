@@ -80,7 +80,7 @@ class Conv2D(Scaled):
             constants["padding_value"] = border(context, block, zeros)
             attributes |= {"buffer_bits": 32} | widths.buffers(block, context.config, 32)
         else:
-            border(context, block, zeros, 0)
+            border(context, block, zeros, 0)  # there is no other: what that makes of the edges is warned of
         return Layer("conv2d", block.inputs, block.outputs, constants, attributes)
 
 

@@ -123,11 +123,8 @@ def _depthwise_transposed(emit: Emitter, layer: Layer, inputs: list[Tensor]) -> 
 
     QuantizeML's layer takes an activation and does not apply it: refused, since nobody can have meant that.
     """
-    x, config, weight = (
-        inputs[0],
-        layer.config,
-        layer.weights["depthwise_kernel"],
-    )  # [rows, columns, channels, multiplier]
+    x, config = inputs[0], layer.config
+    weight = layer.weights["depthwise_kernel"]  # [rows, columns, channels, multiplier]
     if config.get("padding") != "same" or weight.shape[3] != 1 or any(n != 1 for n in config.get("dilation_rate", ())):
         raise layer.unsupported("padding other than same, a depth multiplier or dilation")
     if config.get("activation") not in {None, "linear"}:

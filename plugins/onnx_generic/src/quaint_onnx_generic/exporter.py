@@ -78,6 +78,9 @@ class _Writer:
         for node in self.graph:
             if node.op_type == "AveragePool":  # onnxruntime 1.31 joins it with its pairs, but not with this attribute
                 node.attributes.pop("dilations", None)
+        for name, value in tuple(self.graph.initializers.items()):
+            if not value.uses():  # the float weights
+                del self.graph.initializers[name]
         return self.model
 
     def _weights(self, layer: Layer) -> None:
