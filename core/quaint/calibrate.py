@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from quaint.observers.base import Observer
     from quaint.partition import Plan
 
+    #: For each tensor what its observer is still to see, in parts.
+    Held = Mapping[str, list[Sequence[NDArray[Any]]]]
+
 
 #: What the float tensors of one run may take: bounds memory however large the batch.
 CHUNK_BYTES = 64 << 20
@@ -64,10 +67,13 @@ def calibrate(
     needs = {name: _needs(observer, plan.values[name]) for name, observer in observers.items()}
     size = max(1, CHUNK_BYTES // sum(graph.sample_bytes(plan.values[name]) for name in observers))
     probes = Probes(plan.model, needs, samples, step=size, threads=max(1, (os.cpu_count() or 1) // RUNS))
+    held: Held = {name: [] for name in observers}
     with ThreadPoolExecutor(RUNS) as pool:
         for _ in range(epochs):
             for batch in batches():
-                _observe_batch(pool, probes, batch, size, observers)
+                _observe_batch(pool, probes, batch, size, observers, held)
+    for name, observer in observers.items():
+        _observe(name, observer, held[name])
     return {name: Range(*observer.range()) for name, observer in observers.items()}
 
 
@@ -92,26 +98,26 @@ def _observe_batch(
     batch: Mapping[str, NDArray[Any]],
     size: int,
     observers: Mapping[str, Observer],
+    held: Held,
 ) -> None:
     """Run a batch in parts of ``size`` samples, each part observed while the next ones run.
 
     Observers that tell batches apart see the extremes of the whole batch, once. What was reduced is small: others see it for
-    many samples together.
+    many samples together, of which those left are ``held`` for the next batch.
     """
-    held: dict[str, list[list[NDArray[Any]]]] = {name: [] for name in observers}
-    for index, results in enumerate(_ahead(pool, probes.run, _parts(batch, size)), start=1):
+    for results in _ahead(pool, probes.run, _parts(batch, size)):
         for name, seen in results.items():
-            observer, whole = observers[name], probes.is_whole(name)
-            held[name].append([_extremes(seen[0], observer.axis)] if observer.by_batch and whole else seen)
-            if (whole or index * size % TOGETHER < size) and not observer.by_batch:
-                _observe(name, observer, held.pop(name))
-                held[name] = []
-    for name, parts in held.items():
-        _observe(name, observers[name], parts)
+            observer, whole, waiting = observers[name], probes.is_whole(name), held[name]
+            waiting.append([_extremes(seen[0], observer.axis)] if observer.by_batch and whole else seen)
+            if not observer.by_batch and (whole or len(waiting) * size >= TOGETHER):
+                _observe(name, observer, waiting)
+    for name, observer in observers.items():
+        if observer.by_batch:
+            _observe(name, observer, held[name])
 
 
-def _observe(name: str, observer: Observer, parts: Sequence[Sequence[NDArray[Any]]]) -> None:
-    """Show parts of a batch as one.
+def _observe(name: str, observer: Observer, parts: list[Sequence[NDArray[Any]]]) -> None:
+    """Show parts as one, and let go of them.
 
     Raises:
         QuaintError: QC205 for a value that is not finite.
@@ -119,6 +125,7 @@ def _observe(name: str, observer: Observer, parts: Sequence[Sequence[NDArray[Any
     try:
         if parts:
             observer.observe(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            parts.clear()
     except QuaintError as error:
         raise QuaintError(
             error.code, "the float model gives NaN or Inf on the samples", where=f"tensor {name!r}"
