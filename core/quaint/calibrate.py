@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 64 << 20
 #: Parts of a batch that run at once: what a run does on one thread alone then holds up no other core.
 RUNS = 2
-#: Samples of which reduced tensors are observed at once.
-TOGETHER = 64
+#: Bytes of what is left of a reduced tensor that are observed at once.
+TOGETHER = 1 << 20
 #: What observers that look at each channel need.
 BY_CHANNEL = {Needs.EXTREMES: Needs.CHANNEL_EXTREMES, Needs.PART: Needs.CHANNEL_PART}
 
@@ -109,7 +109,7 @@ def _observe_batch(
         for name, seen in results.items():
             observer, whole, waiting = observers[name], probes.is_whole(name), held[name]
             waiting.append([_extremes(seen[0], observer.axis)] if observer.by_batch and whole else seen)
-            if not observer.by_batch and (whole or len(waiting) * size >= TOGETHER):
+            if not observer.by_batch and (whole or len(waiting) * sum(array.nbytes for array in seen) >= TOGETHER):
                 _observe(name, observer, waiting)
     for name, observer in observers.items():
         if observer.by_batch:
