@@ -114,7 +114,9 @@ def cost(quantized: Quantized, files: Mapping[str, bytes] | None = None) -> Cost
         if told is not None:
             return cast("Cost", told)
     counted = _of_integers(quantized)
-    if not files:
+    if not files or (
+        name is not None and len(files) == 1
+    ):  # the saved model alone: the exporter made nothing for the chip
         return counted
     file = deployed_file(files, has_exporter=name is not None)
     return replace(counted, file=file, file_bytes=len(files[file]))

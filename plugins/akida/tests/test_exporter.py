@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import types
@@ -46,6 +47,8 @@ def test_without_the_package_a_warning_says_how_to_get_it(without_runtime: None)
     with pytest.warns(QuaintWarning, match=r'no \.fbz was written: .*pip install "quaint-akida\[runtime\]"'):
         files = build(quantized, "digits").files
     assert list(files) == ["digits.akida1.onnx", "report.json", "report.html", "manifest.json"]
+    spent = json.loads(files["report.json"])["cost"]
+    assert (spent["file"], spent["file_bytes"]) == (None, None)  # the saved model is no flash of the chip
 
 
 def test_without_the_package_a_file_that_must_be_is_an_error(without_runtime: None) -> None:  # noqa: ARG001, F811
