@@ -145,6 +145,24 @@ class GraphEditor:
         self.graph.register_initializer(value)
         return value
 
+    def move_before(self, node: ir.Node, before: ir.Node) -> ir.Node:
+        """Change the order of two nodes, of which ``node`` alone reads ``before``; gives the one that then stands first.
+
+        Their names go with them.
+        """
+        source, result = before.inputs[0], node.outputs[0]
+        assert source is not None
+        self.replace(result, before.outputs[0])
+        attributes = {name: attribute(node, name) for name in node.attributes}
+        inputs = [source, *node.inputs[1:]]
+        moved = self.insert(node.op_type, inputs, attributes, before=before, name=result.name, like=source)
+        first = moved.producer()
+        assert first is not None
+        self.swap_names(node, first)
+        before.replace_input_with(0, moved)
+        self.erase(node)
+        return first
+
     def set_constant(self, node: ir.Node, index: int, array: np.ndarray) -> None:
         """Give ``node`` another constant as an input; other readers of the old one keep the old one."""
         old = node.inputs[index]

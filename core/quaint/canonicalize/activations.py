@@ -112,16 +112,7 @@ def _move_before_pool(editor: GraphEditor, node: ir.Node) -> ir.Node | None:
     source = pool.inputs[0]
     if source is None or sole_consumer(source) is not pool:
         return None
-    editor.replace(node.outputs[0], pool.outputs[0])
-    clipped = editor.insert(
-        node.op_type, [source, *node.inputs[1:]], before=pool, name=node.outputs[0].name, like=source
-    )
-    new = clipped.producer()
-    assert new is not None
-    editor.swap_names(node, new)
-    pool.replace_input_with(0, clipped)
-    editor.erase(node)
-    return new
+    return editor.move_before(node, pool)
 
 
 @each("Mul", "Div")

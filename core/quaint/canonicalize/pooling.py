@@ -67,18 +67,13 @@ def normalize_before_pool(editor: GraphEditor, node: ir.Node) -> bool:
     layer = None if pool is None else producer(pool.inputs[0], "Conv", "ConvTranspose")
     if pool is None or layer is None or constant(layer.inputs[1]) is None or not _commute(pool, node):
         return False
-    source = layer.outputs[0]
-    if len(pool.outputs) > 1 or sole_consumer(source) is not pool or sole_consumer(pool.outputs[0]) is not node:
+    if (
+        len(pool.outputs) > 1
+        or sole_consumer(layer.outputs[0]) is not pool
+        or sole_consumer(pool.outputs[0]) is not node
+    ):
         return False
-    result = node.outputs[0]
-    editor.replace(result, pool.outputs[0])
-    inputs, given = [source, *node.inputs[1:]], {"epsilon": attribute(node, "epsilon", 1e-5)}
-    normalized = editor.insert("BatchNormalization", inputs, given, before=pool, name=result.name, like=source)
-    moved = normalized.producer()
-    assert moved is not None
-    editor.swap_names(node, moved)
-    pool.replace_input_with(0, normalized)
-    editor.erase(node)
+    editor.move_before(node, pool)
     return True
 
 

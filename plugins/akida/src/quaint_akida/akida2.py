@@ -21,7 +21,6 @@ from quaint_akida import (
     tokens,
     transformer,
     transformer_kernels,
-    widths,
 )
 from quaint_akida.entrance import INT8, ChannelsLast, ChannelsLastOutput, entering_spec, is_input, takes_image
 from quaint_akida.joins2 import Add, Concatenate
@@ -33,7 +32,7 @@ from quaint_akida.limits2 import (
     check_transpose,
     check_widths,
 )
-from quaint_akida.rescaling import Rescaling, border, zero_point
+from quaint_akida.rescaling import Rescaling
 from quaint_akida.scaling2 import Scaled
 from quaint_akida.streams2 import BufferTempConv, FrameConv
 
@@ -75,13 +74,8 @@ class Conv2D(Scaled):
             "flatten": block.node("Flatten") is not None,
         }
         attributes |= common.pool_attributes(block.node("MaxPool"), common.padding_of(node))
-        zeros = zero_point(context, block.inputs[0], weight.shape[1])
-        if takes_image(block.bindings["x"], context.config):
-            constants["padding_value"] = border(context, block, zeros)
-            attributes |= {"buffer_bits": 32} | widths.buffers(block, context.config, 32)
-        else:
-            border(context, block, zeros, 0)  # there is no other: what that makes of the edges is warned of
-        return Layer("conv2d", block.inputs, block.outputs, constants, attributes)
+        added, more = self.image_input(block, context, weight.shape[1])
+        return Layer("conv2d", block.inputs, block.outputs, constants | added, attributes | more)
 
 
 class Identity(Scaled):

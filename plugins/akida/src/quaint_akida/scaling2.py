@@ -19,7 +19,8 @@ from quaint.numerics import IntType, QuantParams, QuantSpec
 from quaint.patterns import Pattern
 from quaint_akida import akida2_kernels, common, lut2, widths
 from quaint_akida.akida2_kernels import INDEX, POST, SHIFT_HIGH, SHIFT_LOW
-from quaint_akida.rescaling import zero_point
+from quaint_akida.entrance import takes_image
+from quaint_akida.rescaling import border, zero_point
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,6 +145,15 @@ class Scaled(Pattern):
     def inner_specs(self, spec: QuantSpec, block: Block) -> dict[str, QuantSpec]:
         """What an activation's table is indexed with."""
         return lut2.inner_specs(spec, block)
+
+    def image_input(self, block: Block, context: Lowering, channels: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Constants and attributes that a layer for images has besides; warns of borders that are not zero."""
+        zeros = zero_point(context, block.inputs[0], channels)
+        if takes_image(block.bindings["x"], context.config):
+            more = {"buffer_bits": 32} | widths.buffers(block, context.config, 32)
+            return {"padding_value": border(context, block, zeros)}, more
+        border(context, block, zeros, 0)  # there is no other: what that makes of the edges is warned of
+        return {}, {}
 
     def products(
         self, block: Block, context: Lowering, weight: Floats, source: QuantParams, *, pixels: int = 1, axis: int = 0

@@ -15,7 +15,6 @@ from quaint.integer import Layer
 from quaint_akida import common, lut2, widths
 from quaint_akida.entrance import entering_spec, is_input, signed_input_fits, takes_image
 from quaint_akida.limits2 import check_frames, conv_limit, input_limit
-from quaint_akida.rescaling import border, zero_point
 from quaint_akida.scaling2 import Scaled
 
 if TYPE_CHECKING:
@@ -59,13 +58,8 @@ class FrameConv(Scaled):
         constants, attributes = self.products(block, context, folded, source)
         attributes |= {name: list(graph.attribute(node, name)) for name in ("strides", "pads")}
         attributes["group"] = int(graph.attribute(node, "group", 1))
-        zeros = zero_point(context, block.inputs[0], weight.shape[1])
-        if takes_image(block.bindings["x"], context.config):
-            constants["padding_value"] = border(context, block, zeros)
-            attributes |= {"buffer_bits": 32} | widths.buffers(block, context.config, 32)
-        else:
-            border(context, block, zeros, 0)  # there is no other: what that makes of the edges is warned of
-        return Layer("conv2d", block.inputs, block.outputs, constants, attributes)
+        added, more = self.image_input(block, context, weight.shape[1])
+        return Layer("conv2d", block.inputs, block.outputs, constants | added, attributes | more)
 
 
 def _frame_window(node: ir.Node) -> common.Window | None:
